@@ -1,0 +1,29 @@
+# Everything here sets itself up: see scripts/setup for what it installs.
+
+SHELL = /bin/bash
+NODE_TEST = node --import tsx --test --test-timeout=120000
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install the Debian and npm packages that the rest needs
+	@scripts/setup
+
+build: setup ## Compile the daemon (dist/) and the Dovecot plugin (plugin/)
+	npx tsc -p tsconfig.build.json
+	chmod +x dist/cli.js
+	$(MAKE) --no-print-directory -C plugin
+
+test: build ## All tests, on real Dovecot, memcached and libnanomsg
+	$(NODE_TEST) $$(find test -name '*.test.ts' | sort)
+
+lint: setup ## Types, lint, format, unused code
+	npx tsc --noEmit
+	npx oxlint --type-aware --deny-warnings
+	npx oxfmt --check .
+	npx knip
+
+format: setup ## Format the sources in place
+	npx oxfmt .
+
+.PHONY: help setup build test lint format
