@@ -1,0 +1,204 @@
+import { MemcachedConnection, type Loss, type MemcachedAddress } from "./connection.ts";
+import { MemcachedError } from "./errors.ts";
+import { checkKey } from "./key.ts";
+import { DEFAULT_MAX_VALUE_SIZE } from "./parser.ts";
+import {
+  type CasValue,
+  getManyRequest,
+  getsRequest,
+  interpretStore,
+  lineRequest,
+  type Request,
+  type StoredValue,
+  storePayload,
+  type StoreResult,
+} from "./request.ts";
+
+export interface MemcachedServerOptions {
+  /** Milliseconds; 1000 by default. */
+  connectTimeoutMs?: number;
+  /** Milliseconds in which the next value or line of an answer must come; 1000 by default. */
+  pollTimeoutMs?: number;
+  /** Milliseconds in which a server that failed is not tried again; 2000 by default, as in libmemcached. */
+  retryTimeoutMs?: number;
+  /** The longest value in bytes, either way; 8 MiB by default. */
+  maxValueSize?: number;
+}
+
+export interface StoreOptions {
+  /** 32 bits for the caller's use; 0 by default. */
+  flags?: number;
+  /** Seconds, or unix time when over 30 days, as in memcached's protocol.txt; 0, the default, is never. */
+  exptime?: number;
+}
+
+type Reject = (error: MemcachedError) => void;
+
+/** `host:port`, `[v6]:port` or the path of the socket. */
+export function formatAddress(address: MemcachedAddress): string {
+  if (address.kind === "unix") {
+    return address.path;
+  }
+  return `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
+}
+
+/**
+ * One memcached, over one connection that is opened when it is needed and carries any number of requests at once.
+ *
+ * Every failure rejects with a MemcachedError whose `canRetry` says whether it may pass. After a failure the server
+ * counts as down for the retry timeout: calls fail at once with ERR_MEMCACHED_DOWN and nothing is sent.
+ * Keys are checked (ERR_MEMCACHED_KEY) and taken as they are: a namespace is the pool's affair.
+ */
+export class MemcachedServer {
+  readonly address: MemcachedAddress;
+  /** The address for messages. */
+  readonly name: string;
+  readonly #options: Required<MemcachedServerOptions>;
+  #connection: MemcachedConnection | undefined;
+  #downUntil = 0;
+  #downBecause: MemcachedError | undefined;
+  #closed = false;
+
+  constructor(address: MemcachedAddress, options: MemcachedServerOptions = {}) {
+    this.address = address;
+    this.name = formatAddress(address);
+    this.#options = {
+      connectTimeoutMs: options.connectTimeoutMs ?? 1000,
+      pollTimeoutMs: options.pollTimeoutMs ?? 1000,
+      retryTimeoutMs: options.retryTimeoutMs ?? 2000,
+      maxValueSize: options.maxValueSize ?? DEFAULT_MAX_VALUE_SIZE,
+    };
+  }
+
+  /** Whether calls fail at once, because the server failed less than the retry timeout ago. */
+  get down(): boolean {
+    return this.#downBecause !== undefined && performance.now() < this.#downUntil;
+  }
+
+  /** Looks up many keys in one round trip. A key that is not there is not in the map. */
+  getMany(keys: readonly string[]): Promise<Map<string, StoredValue>> {
+    return this.#request((resolve, reject) => {
+      for (const key of keys) {
+        checkKey(key);
+      }
+      return keys.length === 0 ? resolve(new Map()) : getManyRequest(keys, resolve, reject);
+    });
+  }
+
+  /** Looks up one key with the `cas` that lets `cas()` replace exactly this value; undefined if it is not there. */
+  gets(key: string): Promise<CasValue | undefined> {
+    return this.#request((resolve, reject) => {
+      checkKey(key);
+      return getsRequest(key, resolve, reject);
+    });
+  }
+
+  /** Stores whatever was there. */
+  set(key: string, value: Uint8Array, options: StoreOptions = {}): Promise<StoreResult> {
+    return this.#store("set", key, value, options);
+  }
+
+  /** Stores only if the key is not there: "stored" or "not-stored". */
+  add(key: string, value: Uint8Array, options: StoreOptions = {}): Promise<StoreResult> {
+    return this.#store("add", key, value, options);
+  }
+
+  /**
+   * Stores only if the value is still the one that `gets` answered with this `cas`: "stored", "exists" when somebody
+   * was faster, "not-found" when the key is gone. After a failure that can be retried, nobody knows whether it was
+   * done: begin again with `gets`.
+   */
+  cas(key: string, value: Uint8Array, options: StoreOptions & { cas: string }): Promise<StoreResult> {
+    return this.#store("cas", key, value, options);
+  }
+
+  /** True if it was there. */
+  delete(key: string): Promise<boolean> {
+    return this.#request((resolve, reject) => {
+      checkKey(key);
+      const results: Partial<Record<string, boolean>> = { deleted: true, "not-found": false };
+      return lineRequest(`delete ${key}\r\n`, (reply) => results[reply.type], resolve, reject);
+    });
+  }
+
+  /** The version of the server, such as "1.6.18". */
+  version(): Promise<string> {
+    return this.#request((resolve, reject) =>
+      lineRequest("version\r\n", (reply) => (reply.type === "version" ? reply.text : undefined), resolve, reject),
+    );
+  }
+
+  /** Closes the connection; what is pending and what comes later fails with ERR_MEMCACHED_CLOSED. */
+  close(): void {
+    this.#closed = true;
+    this.#connection?.close(this.#closedError());
+  }
+
+  #store(
+    command: "set" | "add" | "cas",
+    key: string,
+    value: Uint8Array,
+    { flags = 0, exptime = 0, cas }: StoreOptions & { cas?: string },
+  ): Promise<StoreResult> {
+    return this.#request((resolve, reject) => {
+      checkKey(key);
+      const { maxValueSize } = this.#options;
+      if (value.length > maxValueSize) {
+        const message = `memcached ${this.name}: a value of ${value.length} bytes, over the limit of ${maxValueSize}`;
+        throw new MemcachedError("ERR_MEMCACHED_VALUE", message, { canRetry: false });
+      }
+      const payload = storePayload(command, key, value, { flags, exptime, ...(cas !== undefined && { cas }) });
+      return lineRequest(payload, interpretStore, resolve, reject);
+    });
+  }
+
+  /** `prepare` answers the request, or nothing when it has already resolved. */
+  #request<T>(prepare: (resolve: (result: T) => void, reject: Reject) => Request | void): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const request = prepare(resolve, reject);
+      if (request !== undefined) {
+        this.#send(request);
+      }
+    });
+  }
+
+  #send(request: Request): void {
+    if (this.#closed) {
+      request.fail(this.#closedError());
+    } else if (this.#connection !== undefined) {
+      this.#connection.send(request);
+    } else if (this.down) {
+      const seconds = this.#options.retryTimeoutMs / 1000;
+      const message = `memcached ${this.name}: down, tried again ${seconds} s after: ${this.#downBecause?.message}`;
+      request.fail(new MemcachedError("ERR_MEMCACHED_DOWN", message, { canRetry: true, cause: this.#downBecause }));
+    } else {
+      const { connectTimeoutMs, pollTimeoutMs, maxValueSize } = this.#options;
+      const { name, address } = this;
+      const options = { name, address, connectTimeoutMs, pollTimeoutMs, maxValueSize };
+      const connection = new MemcachedConnection(options, (loss) => this.#onLost(loss));
+      this.#connection = connection;
+      connection.send(request);
+    }
+  }
+
+  #onLost({ error, unanswered, blame }: Loss): void {
+    this.#connection = undefined;
+    if (blame && !this.#closed) {
+      this.#downBecause = error;
+      this.#downUntil = performance.now() + this.#options.retryTimeoutMs;
+    }
+    for (const request of unanswered) {
+      if (!blame && request.idempotent && !request.retried && !this.#closed) {
+        request.retried = true;
+        this.#send(request);
+      } else {
+        request.fail(error);
+      }
+    }
+  }
+
+  #closedError(): MemcachedError {
+    const message = `memcached ${this.name}: the client was closed`;
+    return new MemcachedError("ERR_MEMCACHED_CLOSED", message, { canRetry: false });
+  }
+}
