@@ -1,0 +1,64 @@
+import iconv from "iconv-lite";
+import { OcnotifyError } from "../../../errors.ts";
+
+/** Samba's "dos charset" unless smb.conf says otherwise (smb.conf(5)). */
+export const defaultCharset = "cp850";
+
+/** Text to and from the bytes of Samba's "dos charset", exactly or not at all. */
+export interface Charset {
+  /** As the caller named it. */
+  readonly name: string;
+  /** Throws `ERR_CHARSET` when the charset lacks a character of `text`, or `text` has a NUL. */
+  encode(text: string, field: string): Buffer;
+  /** Throws `ERR_CHARSET` for bytes that mean nothing in the charset. */
+  decode(bytes: Uint8Array, field: string): string;
+}
+
+const printableAscii = Array.from({ length: 95 }, (_, index) => String.fromCharCode(0x20 + index)).join("");
+
+/**
+ * The charset of that name (`cp850`, `cp1252`, `utf8`, `ISO-8859-15` …; what iconv-lite knows). It must be a superset
+ * of ASCII, as Samba demands of a dos charset: paths and separators are compared bytewise. `ERR_CHARSET` otherwise.
+ */
+export function charset(name: string = defaultCharset): Charset {
+  if (
+    !iconv.encodingExists(name) ||
+    !iconv.encode(printableAscii, name).equals(Buffer.from(printableAscii, "latin1"))
+  ) {
+    throw new OcnotifyError(
+      "ERR_CHARSET",
+      `${JSON.stringify(name)} is not a charset that a server can use: name the "dos charset" of its smb.conf, ` +
+        "such as cp850, cp437, cp1252 or utf8",
+    );
+  }
+  return {
+    name,
+    encode(text, field) {
+      const bytes = iconv.encode(text, name);
+      // iconv-lite writes "?" for what it cannot express, so only the way back tells whether anything was lost.
+      if (iconv.decode(bytes, name, { stripBOM: false }) !== text) {
+        throw new OcnotifyError("ERR_CHARSET", inexpressible(text, field, name));
+      }
+      if (bytes.includes(0)) {
+        throw new OcnotifyError("ERR_CHARSET", `${field} ${JSON.stringify(text)} has a NUL, which would end it early`);
+      }
+      return bytes;
+    },
+    decode(bytes, field) {
+      const input = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      const text = iconv.decode(input, name, { stripBOM: false });
+      // U+FFFD marks undefined bytes, but in UTF-8 it can also be a character of the text.
+      if (text.includes("\ufffd") && !iconv.encode(text, name).equals(input)) {
+        throw new OcnotifyError("ERR_CHARSET", `${field} ${input.toString("hex")} is not ${name}`);
+      }
+      return text;
+    },
+  };
+}
+
+function inexpressible(text: string, field: string, name: string): string {
+  return (
+    `${field} ${JSON.stringify(text)} cannot be written in ${name}, the server's "dos charset": ` +
+    "set another in its smb.conf (such as utf8) and the same one here"
+  );
+}

@@ -1,0 +1,36 @@
+/* A PUSH socket of the real libnanomsg: sends each line of hex from stdin as one message, until killed. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <nanomsg/nn.h>
+#include <nanomsg/pipeline.h>
+
+static char line[4 * 1024 * 1024];
+static unsigned char message[2 * 1024 * 1024];
+
+int main(int argc, char **argv)
+{
+	int sock, off = 0;
+	size_t i, len;
+
+	if (argc != 2)
+		return 2;
+	sock = nn_socket(AF_SP, NN_PUSH);
+	nn_setsockopt(sock, NN_SOL_SOCKET, NN_IPV4ONLY, &off, sizeof(off));
+	if (sock < 0 || nn_connect(sock, argv[1]) < 0) {
+		fprintf(stderr, "%s: %s\n", argv[1], nn_strerror(nn_errno()));
+		return 1;
+	}
+	while (fgets(line, sizeof(line), stdin) != NULL) {
+		len = strcspn(line, "\n") / 2;
+		for (i = 0; i < len; i++)
+			sscanf(line + 2 * i, "%2hhx", &message[i]);
+		if (nn_send(sock, message, len, 0) < 0) {
+			fprintf(stderr, "%s\n", nn_strerror(nn_errno()));
+			return 1;
+		}
+	}
+	/* nn_close would drop what is still queued, so whoever started this ends it */
+	pause();
+	return 0;
+}
