@@ -1,0 +1,188 @@
+#include "compat.h"
+#include "journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SEGMENT_SECS 600
+/* The daemon's group reads; nobody but the writer writes. */
+#define SEGMENT_MODE 0640
+/* The disk may hold the mail too: the last of it is not for us. */
+#define FREE_SPACE_FLOOR (16ULL * 1024 * 1024)
+/* A segment that is deleted under the writer twice is no accident. */
+#define APPEND_TRIES 2
+
+#define REMEDY_DIRECTORY(dir) \
+	"create it: install -d -o ocnotify -g ocnotify -m 3733 %s", dir
+
+enum journal_problem {
+	JOURNAL_PROBLEM_MISSING		= 0x01,
+	JOURNAL_PROBLEM_ACCESS		= 0x02,
+	JOURNAL_PROBLEM_READ_ONLY	= 0x04,
+	JOURNAL_PROBLEM_FOREIGN		= 0x08,
+	JOURNAL_PROBLEM_SPACE		= 0x10,
+	JOURNAL_PROBLEM_SHORT		= 0x20,
+	JOURNAL_PROBLEM_OTHER		= 0x40
+};
+
+/* Problems of this process that are in the log already. */
+static unsigned int journal_logged = 0;
+
+static void ATTR_FORMAT(4, 5)
+journal_problem(struct event *event, enum journal_problem problem,
+		const char *path, const char *format, ...)
+{
+	va_list args;
+
+	if ((journal_logged & problem) != 0)
+		return;
+	journal_logged |= problem;
+
+	va_start(args, format);
+	e_error(event, "openchange: openchange_journal: %s: %s. "
+		"Mailbox changes are not notified until this is repaired; "
+		"mail is not affected (logged once per process)",
+		path, t_strdup_vprintf(format, args));
+	va_end(args);
+}
+
+static void
+journal_problem_errno(struct event *event, const char *dir, const char *path)
+{
+	switch (errno) {
+	case ENOENT:
+	case ENOTDIR:
+		journal_problem(event, JOURNAL_PROBLEM_MISSING, dir,
+			"The directory does not exist; "
+			REMEDY_DIRECTORY(dir));
+		break;
+	case EACCES:
+	case EPERM:
+		journal_problem(event, JOURNAL_PROBLEM_ACCESS, path,
+			"uid %lu may not write there; the directory needs "
+			"mode 3733 (chmod 3733 %s), and everybody must be "
+			"able to search its parents",
+			(unsigned long)geteuid(), dir);
+		break;
+	case EROFS:
+		journal_problem(event, JOURNAL_PROBLEM_READ_ONLY, dir,
+			"The file system is read-only; remount it, or name a "
+			"directory that can be written");
+		break;
+	case ENOSPC:
+	case EDQUOT:
+		journal_problem(event, JOURNAL_PROBLEM_SPACE, path,
+			"No space (%m); free some");
+		break;
+	case ELOOP:
+	case ENXIO:
+	case EISDIR:
+		journal_problem(event, JOURNAL_PROBLEM_FOREIGN, path,
+			"Not a regular file; remove it");
+		break;
+	default:
+		journal_problem(event, JOURNAL_PROBLEM_OTHER, path, "%m");
+		break;
+	}
+}
+
+/* Returns the descriptor of the segment, or -1 after logging why not. */
+static int
+journal_open(struct event *event, const char *dir, const char *path,
+	     struct stat *st_r)
+{
+	int fd;
+
+	/* O_NONBLOCK: somebody's FIFO of this name must not make us wait. */
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
+		  O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (fd == -1) {
+		journal_problem_errno(event, dir, path);
+		return -1;
+	}
+	if (fstat(fd, st_r) < 0) {
+		journal_problem_errno(event, dir, path);
+		i_close_fd(&fd);
+		return -1;
+	}
+	if (!S_ISREG(st_r->st_mode) || st_r->st_uid != geteuid() ||
+	    st_r->st_nlink > 1) {
+		journal_problem(event, JOURNAL_PROBLEM_FOREIGN, path,
+			"Not a regular file of uid %lu with one link; "
+			"remove it", (unsigned long)geteuid());
+		i_close_fd(&fd);
+		return -1;
+	}
+	/* Dovecot's umask took the group's bit away. */
+	if ((st_r->st_mode & 07777) != SEGMENT_MODE &&
+	    fchmod(fd, SEGMENT_MODE) < 0) {
+		journal_problem_errno(event, dir, path);
+		i_close_fd(&fd);
+		return -1;
+	}
+	return fd;
+}
+
+static bool
+journal_has_space(struct event *event, int fd, const char *dir, size_t size)
+{
+	struct statvfs vfs;
+	unsigned long long avail;
+
+	/* A file system that does not tell (f_blocks 0) has the say when it is
+	   written to. */
+	if (fstatvfs(fd, &vfs) < 0 || vfs.f_blocks == 0)
+		return TRUE;
+	avail = (unsigned long long)vfs.f_bavail * vfs.f_frsize;
+	if (avail >= FREE_SPACE_FLOOR + size)
+		return TRUE;
+	journal_problem(event, JOURNAL_PROBLEM_SPACE, dir,
+		"Only %llu KiB are free, and the last %llu KiB are left to "
+		"others; free some", avail / 1024, FREE_SPACE_FLOOR / 1024);
+	return FALSE;
+}
+
+void journal_append(struct event *event, const char *dir,
+		    const void *data, size_t size)
+{
+	struct stat st;
+	const char *path;
+	ssize_t ret;
+	unsigned int try;
+	int fd;
+
+	for (try = 0; try < APPEND_TRIES; try++) {
+		path = t_strdup_printf("%s/%lld.%lu.ndjson", dir,
+				       (long long)time(NULL) / SEGMENT_SECS,
+				       (unsigned long)geteuid());
+		fd = journal_open(event, dir, path, &st);
+		if (fd == -1)
+			return;
+		if (!journal_has_space(event, fd, dir, size)) {
+			i_close_fd(&fd);
+			return;
+		}
+		/* One write(), so that no other writer gets between. */
+		ret = write(fd, data, size);
+		if (ret < 0)
+			journal_problem_errno(event, dir, path);
+		else if ((size_t)ret != size) {
+			/* The rest is not written: its beginning is torn
+			   already, and others may have gone on behind it. */
+			journal_problem(event, JOURNAL_PROBLEM_SHORT, path,
+				"Only %zd of %zu bytes could be written; "
+				"free some space", ret, size);
+		} else if (fstat(fd, &st) == 0 && st.st_nlink == 0) {
+			/* Deleted between our open() and write(): nobody can
+			   see what was written. */
+			i_close_fd(&fd);
+			continue;
+		}
+		i_close_fd(&fd);
+		return;
+	}
+}

@@ -1,0 +1,234 @@
+#include "compat.h"
+#include "str.h"
+#include "mail-user.h"
+#if DOVECOT_PREREQ(2, 4, 0)
+#  include "settings.h"
+#  include "settings-parser.h"
+#endif
+#include "record.h"
+#include "openchange-settings.h"
+
+#define DEFAULT_JOURNAL "/var/spool/ocnotify/journal"
+#define DEFAULT_FIELDS (FIELD_UID | FIELD_BOX | FIELD_MSGID | FIELD_SIZE)
+/* It stands in every record, which has 64 KiB. */
+#define VALUE_MAX_SIZE 8192
+
+struct word {
+	const char *name;
+	unsigned int bit;
+};
+
+static const struct word event_words[] = {
+	{ "save", EVENT_SAVE },
+	{ "copy", EVENT_COPY },
+	{ "delete", EVENT_DELETE },
+	{ "undelete", EVENT_UNDELETE },
+	{ "expunge", EVENT_EXPUNGE },
+	{ "flag_change", EVENT_FLAG_CHANGE },
+	{ "mailbox_create", EVENT_MAILBOX_CREATE },
+	{ "mailbox_delete", EVENT_MAILBOX_DELETE },
+	{ "mailbox_rename", EVENT_MAILBOX_RENAME },
+	{ "mailbox_subscribe", EVENT_MAILBOX_SUBSCRIBE },
+	{ "mailbox_unsubscribe", EVENT_MAILBOX_UNSUBSCRIBE },
+	{ NULL, 0 }
+};
+
+static const struct word field_words[] = {
+	{ "uid", FIELD_UID },
+	{ "box", FIELD_BOX },
+	{ "msgid", FIELD_MSGID },
+	{ "size", FIELD_SIZE },
+	{ "from", FIELD_FROM },
+	{ "subject", FIELD_SUBJECT },
+	{ "flags", FIELD_FLAGS },
+	{ NULL, 0 }
+};
+
+enum setting_id {
+	SETTING_RESOLVER	= 0x01,
+	SETTING_CN		= 0x02,
+	SETTING_BACKEND		= 0x04,
+	SETTING_JOURNAL		= 0x08,
+	SETTING_EVENTS		= 0x10,
+	SETTING_FIELDS		= 0x20,
+	SETTING_ALL		= 0x40
+};
+
+/* Settings of this process that are in the log already. */
+static unsigned int settings_logged = 0;
+
+#if DOVECOT_PREREQ(2, 4, 0)
+
+static bool
+settings_read(struct mail_user *user, struct openchange_settings *set_r)
+{
+	const struct openchange_settings *set;
+	const char *error;
+
+	/* Not user->error: that would keep the user from his mail. */
+	if (settings_get(user->event, &openchange_setting_parser_info, 0,
+			 &set, &error) < 0) {
+		if ((settings_logged & SETTING_ALL) == 0) {
+			e_error(user->event, "openchange: %s. Install "
+				"lib20_openchange_settings.so in the settings "
+				"folder beside the plugin. Mailbox changes "
+				"are not notified until this is repaired",
+				error);
+		}
+		settings_logged |= SETTING_ALL;
+		return FALSE;
+	}
+	i_zero(set_r);
+	set_r->openchange_resolver = t_strdup(set->openchange_resolver);
+	set_r->openchange_cn = t_strdup(set->openchange_cn);
+	set_r->openchange_backend = t_strdup(set->openchange_backend);
+	set_r->openchange_journal = t_strdup(set->openchange_journal);
+	set_r->openchange_events = t_strdup(set->openchange_events);
+	set_r->openchange_fields = t_strdup(set->openchange_fields);
+	settings_free(set);
+	return TRUE;
+}
+
+#else
+
+static const char *setting_get(struct mail_user *user, const char *name)
+{
+	const char *value = mail_user_plugin_getenv(user, name);
+
+	return value == NULL ? "" : value;
+}
+
+static bool
+settings_read(struct mail_user *user, struct openchange_settings *set_r)
+{
+	i_zero(set_r);
+	set_r->openchange_resolver = setting_get(user, "openchange_resolver");
+	set_r->openchange_cn = setting_get(user, "openchange_cn");
+	set_r->openchange_backend = setting_get(user, "openchange_backend");
+	set_r->openchange_journal = setting_get(user, "openchange_journal");
+	set_r->openchange_events = setting_get(user, "openchange_events");
+	set_r->openchange_fields = setting_get(user, "openchange_fields");
+	return TRUE;
+}
+
+#endif
+
+static bool
+setting_invalid(struct mail_user *user, enum setting_id id, const char *name,
+		const char *value, const char *allowed)
+{
+	if ((settings_logged & id) == 0) {
+		e_error(user->event, "openchange: Invalid %s = \"%s\": %s. "
+			"Mailbox changes are not notified until this is "
+			"repaired; mail is not affected "
+			"(logged once per process)", name, value, allowed);
+	}
+	settings_logged |= id;
+	return FALSE;
+}
+
+static const char *words_join(const struct word *words)
+{
+	string_t *str = t_str_new(128);
+
+	for (; words->name != NULL; words++) {
+		if (str_len(str) > 0)
+			str_append_c(str, ' ');
+		str_append(str, words->name);
+	}
+	return str_c(str);
+}
+
+static bool
+words_parse(struct mail_user *user, enum setting_id id, const char *name,
+	    const char *value, const struct word *words, unsigned int *bits_r)
+{
+	const char *const *list;
+	unsigned int i;
+
+	*bits_r = 0;
+	for (list = t_strsplit_spaces(value, " ,\t"); *list != NULL; list++) {
+		for (i = 0; words[i].name != NULL; i++) {
+			if (strcmp(words[i].name, *list) == 0)
+				break;
+		}
+		if (words[i].name == NULL) {
+			return setting_invalid(user, id, name, value,
+				t_strdup_printf("\"%s\" is none of: %s",
+						*list, words_join(words)));
+		}
+		*bits_r |= words[i].bit;
+	}
+	return TRUE;
+}
+
+static bool settings_check(struct mail_user *user,
+			   const struct openchange_settings *set,
+			   struct openchange_config *config)
+{
+	const char *const too_long = "must be at most 8192 bytes";
+	unsigned int bits;
+
+	if (strlen(set->openchange_resolver) > VALUE_MAX_SIZE) {
+		return setting_invalid(user, SETTING_RESOLVER,
+			"openchange_resolver", "(long)", too_long);
+	}
+	if (strlen(set->openchange_backend) > VALUE_MAX_SIZE) {
+		return setting_invalid(user, SETTING_BACKEND,
+			"openchange_backend", "(long)", too_long);
+	}
+	if (*set->openchange_cn != '\0' &&
+	    strcmp(set->openchange_cn, "username") != 0 &&
+	    strcmp(set->openchange_cn, "email") != 0) {
+		return setting_invalid(user, SETTING_CN, "openchange_cn",
+			set->openchange_cn, "must be username or email");
+	}
+
+	config->journal = DEFAULT_JOURNAL;
+	if (*set->openchange_journal != '\0') {
+		if (*set->openchange_journal != '/') {
+			return setting_invalid(user, SETTING_JOURNAL,
+				"openchange_journal", set->openchange_journal,
+				"must be the absolute path of a directory");
+		}
+		config->journal = p_strdup(user->pool,
+					   set->openchange_journal);
+	}
+
+	if (!words_parse(user, SETTING_EVENTS, "openchange_events",
+			 set->openchange_events, event_words, &bits))
+		return FALSE;
+	config->events = bits != 0 ? bits : UINT_MAX;
+
+	if (!words_parse(user, SETTING_FIELDS, "openchange_fields",
+			 set->openchange_fields, field_words, &bits))
+		return FALSE;
+	config->fields = bits != 0 ? bits : DEFAULT_FIELDS;
+	return TRUE;
+}
+
+static const char *set_or_null(const char *value)
+{
+	return *value == '\0' ? NULL : value;
+}
+
+const struct openchange_config *openchange_config_read(struct mail_user *user)
+{
+	struct openchange_settings set;
+	struct openchange_config *config;
+	bool valid;
+
+	config = p_new(user->pool, struct openchange_config, 1);
+	T_BEGIN {
+		valid = settings_read(user, &set) &&
+			settings_check(user, &set, config);
+		if (valid) {
+			config->tail = p_strdup(user->pool,
+				record_tail(user->service, user->session_id,
+					set_or_null(set.openchange_cn),
+					set_or_null(set.openchange_backend),
+					set_or_null(set.openchange_resolver)));
+		}
+	} T_END;
+	return valid ? config : NULL;
+}
