@@ -1,0 +1,101 @@
+import { MemcachedError } from "./errors.ts";
+import { checkKey } from "./key.ts";
+import { createPlacement, type Placement } from "./placement.ts";
+import type { PoolConfig } from "./pool-config.ts";
+import { MemcachedServer, type MemcachedServerOptions } from "./server.ts";
+
+/** The answers to `getMany`. A miss is in neither map. */
+export interface PoolValues {
+  /** Shares memory with what was received; copy a value to keep it for long. */
+  values: Map<string, Buffer>;
+  /** The keys that nobody could be asked for, with the reason. */
+  failures: Map<string, MemcachedError>;
+}
+
+/**
+ * The memcacheds of one configuration string. Keys are given without the namespace. A server that is down fails its own
+ * keys only; they are never looked for on another.
+ */
+export class MemcachedPool {
+  readonly config: PoolConfig;
+  readonly servers: readonly MemcachedServer[];
+  readonly #first: MemcachedServer;
+  readonly #place: Placement;
+
+  /** @throws MemcachedError ERR_MEMCACHED_CONFIG if the configuration has no server */
+  constructor(config: PoolConfig, options: Pick<MemcachedServerOptions, "maxValueSize"> = {}) {
+    this.config = config;
+    const { connectTimeoutMs, pollTimeoutMs, retryTimeoutMs } = config;
+    this.servers = config.servers.map(
+      (server) => new MemcachedServer(server, { connectTimeoutMs, pollTimeoutMs, retryTimeoutMs, ...options }),
+    );
+    const [first] = this.servers;
+    if (first === undefined) {
+      throw new MemcachedError("ERR_MEMCACHED_CONFIG", "memcached: a pool without a server", { canRetry: false });
+    }
+    this.#first = first;
+    this.#place = createPlacement(config);
+  }
+
+  /** The server on which libmemcached looks for this key. */
+  serverFor(key: string): MemcachedServer {
+    return this.servers[this.#place(key)] ?? this.#first;
+  }
+
+  /** The key as the server knows it: with the namespace before it. */
+  wireKey(key: string): string {
+    return this.config.namespace + key;
+  }
+
+  /** Looks up many keys, in one round trip to each server, all at once. Never rejects. */
+  async getMany(keys: readonly string[]): Promise<PoolValues> {
+    const answer: PoolValues = { values: new Map(), failures: new Map() };
+    const groups = new Map<MemcachedServer, string[]>();
+    const { namespace } = this.config;
+    for (const key of keys) {
+      try {
+        checkKey(key, namespace);
+      } catch (error) {
+        answer.failures.set(key, asMemcachedError(error));
+        continue;
+      }
+      const server = this.serverFor(key);
+      const group = groups.get(server);
+      if (group === undefined) {
+        groups.set(server, [namespace + key]);
+      } else {
+        group.push(namespace + key);
+      }
+    }
+    await Promise.all(
+      Array.from(groups, async ([server, wireKeys]) => {
+        try {
+          for (const [key, { value }] of await server.getMany(wireKeys)) {
+            answer.values.set(key.slice(namespace.length), value);
+          }
+        } catch (error) {
+          const failure = asMemcachedError(error);
+          for (const key of wireKeys) {
+            answer.failures.set(key.slice(namespace.length), failure);
+          }
+        }
+      }),
+    );
+    return answer;
+  }
+
+  /** Closes every connection; what is pending and what comes later fails with ERR_MEMCACHED_CLOSED. */
+  close(): void {
+    for (const server of this.servers) {
+      server.close();
+    }
+  }
+}
+
+/** A fault of the program is passed on as it is. */
+function asMemcachedError(error: unknown): MemcachedError {
+  if (error instanceof MemcachedError) {
+    return error;
+  }
+  throw error;
+}
