@@ -133,21 +133,29 @@ openchange_box_owner_name(struct mailbox *box, struct mail_namespace *inbox_ns)
 	return owner_name;
 }
 
+/* As the one sees it who is logged in. */
+static void
+openchange_box_get_own(struct mailbox *box, struct openchange_box *box_r)
+{
+	i_zero(box_r);
+	box_r->owner = box->storage->user->username;
+	box_r->name = mailbox_get_vname(box);
+	box_r->sep = mail_namespace_get_sep(mailbox_get_namespace(box));
+}
+
 static void
 openchange_box_get(struct mailbox *box, struct openchange_box *box_r)
 {
-	struct mail_user *user = box->storage->user;
-	struct mail_namespace *ns = mailbox_get_namespace(box);
+	struct mail_namespace *inbox_ns;
+	const char *owner = openchange_box_owner(box);
 
-	i_zero(box_r);
-	box_r->owner = openchange_box_owner(box);
-	if (strcmp(box_r->owner, user->username) == 0)
-		box_r->name = mailbox_get_vname(box);
-	else {
-		ns = mail_namespace_find_inbox(user->namespaces);
-		box_r->name = openchange_box_owner_name(box, ns);
-	}
-	box_r->sep = mail_namespace_get_sep(ns);
+	openchange_box_get_own(box, box_r);
+	if (strcmp(owner, box_r->owner) == 0)
+		return;
+	inbox_ns = mail_namespace_find_inbox(box->storage->user->namespaces);
+	box_r->owner = owner;
+	box_r->name = openchange_box_owner_name(box, inbox_ns);
+	box_r->sep = mail_namespace_get_sep(inbox_ns);
 }
 
 static uint32_t openchange_box_uidvalidity(struct mailbox *box)
@@ -596,7 +604,12 @@ openchange_mailbox_event(struct mailbox *box, struct mailbox *old_box,
 	if (config == NULL || (config->events & event) == 0)
 		return;
 	T_BEGIN {
-		openchange_box_get(box, &names);
+		/* Subscribing to another's mailbox changes nothing for him. */
+		if (event == EVENT_MAILBOX_SUBSCRIBE ||
+		    event == EVENT_MAILBOX_UNSUBSCRIBE)
+			openchange_box_get_own(box, &names);
+		else
+			openchange_box_get(box, &names);
 		openchange_record_init(&rec, config, box, &names);
 		rec.event = name;
 		if (old_box != NULL) {

@@ -12,7 +12,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -99,11 +99,12 @@ export async function freePort(): Promise<number> {
     server.once("error", fail);
     server.listen(0, "127.0.0.1", done);
   });
-  const { port } = server.address() as AddressInfo;
+  const address = server.address();
   await new Promise((done) => {
     server.close(done);
   });
-  return port;
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
 }
 
 /** Resolves once `condition` gives something truthy; tries again every few milliseconds. */
@@ -143,16 +144,25 @@ export async function run(
 /** The journal's records: segments by time bucket, then by writer, each in the order written. */
 export function readJournal(folder: string): JournalRecord[] {
   const names = readdirSync(folder).filter((name) => name.endsWith(".ndjson"));
-  const key = (name: string): number[] => name.split(".", 2).map(Number);
   names.sort((a, b) => {
-    const [bucketA = 0, uidA = 0] = key(a);
-    const [bucketB = 0, uidB = 0] = key(b);
+    const [bucketA = 0, uidA = 0] = a.split(".", 2).map(Number);
+    const [bucketB = 0, uidB = 0] = b.split(".", 2).map(Number);
     return bucketA - bucketB || uidA - uidB;
   });
   return names
     .flatMap((name) => readFileSync(join(folder, name), "utf8").split("\n"))
     .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as JournalRecord);
+    .map(parseRecord);
+}
+
+function parseRecord(line: string): JournalRecord {
+  const record: unknown = JSON.parse(line);
+  if (!isRecord(record)) throw new Error(`no record: ${line}`);
+  return record;
+}
+
+function isRecord(value: unknown): value is JournalRecord {
+  return typeof value === "object" && value !== null && "event" in value && "user" in value;
 }
 
 /** A mail of one's own wording, with the CRLF of the wire. */
@@ -363,8 +373,7 @@ ${settings.join("")}}
 function config24(instance: Instance): string {
   const { folder, options } = instance;
   const { format = "maildir", mailPlugins = ["notify", "openchange"], separator = "/", prefix = "" } = options;
-  const plugins = (names: readonly string[]): string =>
-    `mail_plugins {\n${names.map((name) => `  ${name} = yes\n`).join("")}}\n`;
+  const plugins = mailPlugins.map((name) => `  ${name} = yes\n`);
   // A list in a protocol block adds to the global one, a plain value replaces it.
   const protocolPlugins = Object.entries(options.protocolPlugins ?? {}).map(
     ([name, names]) => `protocol ${name} {\n  mail_plugins = ${names.join(" ")}\n}\n`,
@@ -378,7 +387,8 @@ auth_username_chars =
 mail_driver = ${format}
 mail_path = ~/mail
 mail_inbox_path =
-${plugins(mailPlugins)}
+mail_plugins {
+${plugins.join("")}}
 namespace inbox {
   inbox = yes
   separator = ${separator}
@@ -469,9 +479,9 @@ export async function startDovecot(options: DovecotOptions = {}): Promise<Runnin
       );
     }
   } catch (error) {
-    const cause = new Error(`${stderr}\n${log()}`, { cause: error });
+    const said = `${stderr}\n${log()}`;
     await remove();
-    throw new Error("Dovecot did not start", { cause });
+    throw new Error(`Dovecot did not start:\n${said}`, { cause: error });
   }
 
   return {
