@@ -43,7 +43,10 @@ export interface Peer {
 /** `nanocat --pull` (or another receiving type) bound to `address` or a free loopback port. */
 export async function startNanocatPull(address?: string, type = "pull"): Promise<Peer> {
   const bound = address ?? `tcp://127.0.0.1:${await freePort()}`;
-  const peer = start("nanocat", [`--${type}`, "--bind", bound, "--hex"], bound, parseNanocatLine);
+  // nanocat wants to know what a socket that can send should send.
+  const data = type === "pub" || type === "req" ? ["--data", "x", "--interval", "1"] : [];
+  const format = type === "pub" ? [] : ["--hex"];
+  const peer = start("nanocat", [`--${type}`, "--bind", bound, ...format, ...data], bound, parseNanocatLine);
   await listening(peer);
   return peer;
 }

@@ -1,5 +1,5 @@
 import { connect, type Socket } from "node:net";
-import { formatAddress, type SpAddress } from "./address.ts";
+import { formatAddress, parseAddress, type SpAddress } from "./address.ts";
 import { fromSystemError, SpError } from "./errors.ts";
 import { encodeHandshake, HandshakeDecoder } from "./handshake.ts";
 import type { SpTransport } from "./frame.ts";
@@ -10,16 +10,23 @@ const keepAliveMs = 60_000;
  * Connects to a PULL socket and shakes hands.
  *
  * `connectTimeoutMs` covers all of it: name look-up, connection and handshake, because the kernel accepts for a process
- * that is stopped. Rejects with an `SpError`.
+ * that is stopped. Rejects with an `SpError`, whatever goes wrong.
  */
-export function connectPush(address: SpAddress, options: { connectTimeoutMs: number }): Promise<PushConnection> {
+export async function connectPush(
+  address: string | SpAddress,
+  options: { connectTimeoutMs: number },
+): Promise<PushConnection> {
+  return shakeHands(typeof address === "string" ? parseAddress(address) : address, options.connectTimeoutMs);
+}
+
+function shakeHands(address: SpAddress, connectTimeoutMs: number): Promise<PushConnection> {
   const name = formatAddress(address);
   const { promise, resolve, reject } = deferred<PushConnection>();
   const socket = openSocket(address);
   const handshake = new HandshakeDecoder("PULL", name);
   const timer = setTimeout(() => {
-    fail(new SpError("ERR_SP_TIMEOUT", `${name}: no connection and handshake within ${options.connectTimeoutMs} ms`));
-  }, options.connectTimeoutMs);
+    fail(new SpError("ERR_SP_TIMEOUT", `${name}: no connection and handshake within ${connectTimeoutMs} ms`));
+  }, connectTimeoutMs);
 
   function release(): void {
     clearTimeout(timer);

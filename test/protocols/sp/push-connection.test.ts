@@ -207,7 +207,9 @@ describe("a push connection to a peer that misbehaves", () => {
     await withPeer(
       (socket) => {
         socket.write(encodeHandshake("PULL"));
-        socket.once("data", () => socket.once("data", () => socket.resetAndDestroy()));
+        socket.on("data", () => {
+          if (socket.bytesRead > encodeHandshake("PULL").length) socket.resetAndDestroy();
+        });
       },
       async (address) => {
         const connection = await open(address);
@@ -250,7 +252,6 @@ describe("a push connection to a peer that misbehaves", () => {
         const count = 16;
         for (let index = 0; index < count; index++) connection.write(chunk, () => drained++);
         const end = closed(connection);
-        await until(() => drained > 0 || connection.bytesDrained === 0, "the kernel's buffers to fill");
         connection.destroy();
         assert.equal(await end, undefined);
         assert.ok(drained < count);

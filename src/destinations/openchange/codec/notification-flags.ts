@@ -1,4 +1,4 @@
-/** What a notification or a subscription is about; the values of MAPI's notification types ([MS-OXCNOTIF] 2.2.1.1). */
+/** What a notification or a subscription is about; the values of MAPI's notification types ([MS-OXCNOTIF]). */
 export const notificationFlags = {
   WholeStore: 0x0001,
   NewMail: 0x0002,
