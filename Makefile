@@ -14,6 +14,9 @@ build: setup ## Compile the daemon (dist/) and the Dovecot plugin (plugin/)
 	chmod +x dist/cli.js
 	$(MAKE) --no-print-directory -C plugin
 
+demo: build ## Deliver two mails on real parts and watch the notifications come
+	@node --import tsx scripts/demo.ts
+
 test: build ## All tests, on real Dovecot, memcached and libnanomsg
 	$(NODE_TEST) $$(find test -name '*.test.ts' | sort)
 
@@ -26,4 +29,4 @@ lint: setup ## Types, lint, format, unused code
 format: setup ## Format the sources in place
 	npx oxfmt .
 
-.PHONY: help setup build test lint format
+.PHONY: help setup build demo test lint format

@@ -51,6 +51,7 @@ export async function startMemcached(
   let child = await launch(args, address);
   const stop = async (): Promise<void> => {
     if (child.exitCode === null && child.signalCode === null) {
+      child.ref();
       const exited = once(child, "exit");
       child.kill("SIGKILL");
       await exited;

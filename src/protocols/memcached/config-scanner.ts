@@ -1,6 +1,6 @@
 /**
  * Tokens of libmemcached's configuration string. As in its scanner, the longest match counts, so that `md5` is the name
- * of a hash and `md5x` a word, and tab, CR and LF may stand between any two tokens, while a space is a token.
+ * of a hash and `md5x` a word, and tab, CR and LF may stand between any two tokens, while a space is a token. (The library also takes a double quote within a word; we do not.)
  */
 export interface Token {
   type: TokenType;
@@ -34,7 +34,7 @@ export type TokenType =
 const KEYWORDS = new Set(
   (
     "MD5 CRC FNV1_64 FNV1A_64 FNV1_32 FNV1A_32 HSIEH MURMUR JENKINS " +
-    "CONSISTENT MODULA RANDOM TRUE FALSE INCLUDE RESET END"
+    "CONSISTENT MODULA RANDOM TRUE FALSE INCLUDE RESET END DEBUG"
   ).split(" "),
 );
 
@@ -52,7 +52,7 @@ const RULES: readonly [TokenType, RegExp][] = [
   ["ip-address", /\d{1,3}(?:\.\d{1,3}){3}/y],
   ["ipv6-address", /\[[0-9a-f:.]+(?:%[\w.-]+)?\]/iy],
   ["word", /[a-z0-9][a-z0-9._-]+[a-z0-9]/iy],
-  ["quoted-string", /L?"(?:\\.|[^\\"])*"/y],
+  ["quoted-string", /L?"(?:\\.|[^\\"])*"/iy],
 ];
 
 /** The token at or after `from`. */

@@ -4,7 +4,7 @@ import { scanToken, type Token, type TokenType } from "./config-scanner.ts";
 import type { MemcachedAddress } from "./connection.ts";
 import { MemcachedError, type MemcachedErrorCode } from "./errors.ts";
 import type { HashName } from "./hash.ts";
-import { DEFAULT_PORT, type PoolConfig, PoolConfigBuilder } from "./pool-config.ts";
+import { DEFAULT_PORT, type NamedFile, type PoolConfig, PoolConfigBuilder } from "./pool-config.ts";
 
 export interface ConfigStringOptions {
   /**
@@ -83,9 +83,9 @@ const MAX_FILE_DEPTH = 8;
  */
 export function parseConfigString(text: string, options: ConfigStringOptions = {}): PoolConfig {
   const builder = new PoolConfigBuilder();
-  const file = new StatementReader(text, builder, options, 0).read();
-  if (file !== undefined) {
-    readLines(file.path, file.place, builder, options, 1);
+  new StatementReader(text, builder, options, 0).read();
+  if (builder.file !== undefined) {
+    readLines(builder.file, builder, options, 1);
   }
   const config = builder.build();
   if (config.servers.length === 0) {
@@ -95,13 +95,9 @@ export function parseConfigString(text: string, options: ConfigStringOptions = {
   return config;
 }
 
-/** Where a statement is, to point at it. */
-type Fail = (why: string, code?: MemcachedErrorCode, cause?: unknown) => ConfigStringError;
-
-/** Each line of a file is a string of its own, applied to the same pool; `--CONFIGURE-FILE` in it has no effect. */
+/** Each line of a file is a string of its own, applied to the same pool. */
 function readLines(
-  path: string,
-  fail: Fail,
+  { path, fail }: NamedFile,
   builder: PoolConfigBuilder,
   options: ConfigStringOptions,
   depth: number,
@@ -118,6 +114,9 @@ function readLines(
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw fail(`cannot read the file: ${why}`, "ERR_MEMCACHED_CONFIG_FILE", cause);
+  }
+  if (content === "") {
+    throw fail("the file is empty", "ERR_MEMCACHED_CONFIG_FILE");
   }
   for (const [index, line] of content.split(/(?<=\n)/).entries()) {
     if (line !== "\n") {
@@ -138,7 +137,6 @@ class StatementReader {
   #statement = 0;
   /** Not forgotten by RESET, as in the library. */
   #hashSeen = false;
-  #file: { path: string; place: Fail } | undefined;
 
   constructor(
     text: string,
@@ -155,16 +153,15 @@ class StatementReader {
     this.#token = scanToken(text, 0);
   }
 
-  /** Answers the `--CONFIGURE-FILE`, which is read after all else. */
-  read(): { path: string; place: Fail } | undefined {
+  read(): void {
     for (;;) {
       this.#statement = this.#token.start;
       if (this.#isKeyword("END")) {
-        return this.#file;
+        return;
       }
       this.#readStatement();
       if (this.#token.type === "end-of-text") {
-        return this.#file;
+        return;
       }
       if (this.#token.type !== "space") {
         throw this.#error("expected one space before the next statement");
@@ -179,14 +176,15 @@ class StatementReader {
       this.#advance();
     } else if (type === "option") {
       this.#readOption(text.slice(2).toUpperCase());
+    } else if (this.#isKeyword("DEBUG")) {
+      this.#advance();
     } else if (this.#isKeyword("RESET")) {
       this.#advance();
       this.#builder.reset();
     } else if (this.#isKeyword("INCLUDE")) {
       this.#advance();
       this.#take("space", "expected one space and the name of a file");
-      const place = this.#place();
-      readLines(this.#readString(), place, this.#builder, this.#options, this.#depth + 1);
+      readLines(this.#readFileName(), this.#builder, this.#options, this.#depth + 1);
     } else if (type === "space" || type === "end-of-text") {
       throw this.#error("expected a statement: one space stands between two, none before the first or after the last");
     } else {
@@ -211,11 +209,8 @@ class StatementReader {
         return this.#readHash();
       case "distribution":
         return this.#readDistribution();
-      case "file": {
-        const place = this.#place();
-        this.#file = { path: this.#readString(), place };
-        return undefined;
-      }
+      case "file":
+        return this.#builder.setFile(this.#readFileName());
       case "number":
         return this.#readNumber(name);
       case "flag":
@@ -356,6 +351,11 @@ class StatementReader {
     return type === "word" ? text : text.slice(1, -1);
   }
 
+  #readFileName(): NamedFile {
+    const fail = this.#place();
+    return { fail, path: this.#readString() };
+  }
+
   #isKeyword(word: string): boolean {
     return this.#token.type === "keyword" && this.#token.text.toUpperCase() === word;
   }
@@ -374,7 +374,7 @@ class StatementReader {
   }
 
   /** For an error that is found when the reader has gone on. */
-  #place(): Fail {
+  #place(): NamedFile["fail"] {
     const { start } = this.#token;
     const statement = this.#statement;
     return (why, code, cause) => this.#error(why, start, statement, code, cause);

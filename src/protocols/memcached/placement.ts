@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 
 import { type HashFunction, HASHES } from "./hash.ts";
+import { MAX_KEY_BYTES } from "./key.ts";
 import { DEFAULT_PORT, type PoolConfig, type ServerConfig, serverIdentity } from "./pool-config.ts";
 
 /** A key, without its namespace, to the index of its server in `servers`. */
@@ -39,23 +40,25 @@ export function createPlacement(config: Layout): Placement {
 /** Hashes keys after a fixed prefix, in one buffer that is used again and again: this is done for every event. */
 function keyHasher(hash: HashFunction, prefix: string): (key: string) => number {
   const start = Buffer.byteLength(prefix);
-  let scratch = Buffer.alloc(start + 256);
-  scratch.write(prefix);
+  const scratch = new Uint8Array(start + MAX_KEY_BYTES);
+  scratch.set(Buffer.from(prefix));
   return (key) => {
-    if (start + 3 * key.length > scratch.length) {
-      const larger = Buffer.alloc(start + 3 * key.length);
-      scratch.copy(larger, 0, 0, start);
-      scratch = larger;
-    }
     for (let index = 0; index < key.length; index++) {
       const unit = key.charCodeAt(index);
-      if (unit >= 0x80) {
-        return hash(scratch, start + scratch.write(key, start));
+      if (unit >= 0x80 || index === MAX_KEY_BYTES) {
+        const bytes = Buffer.from(prefix + key);
+        return isTooLong(bytes.length) ? 0 : hash(bytes, bytes.length);
       }
       scratch[start + index] = unit;
     }
-    return hash(scratch, start + key.length);
+    const length = start + key.length;
+    return isTooLong(length) ? 0 : hash(scratch, length);
   };
+
+  // Nobody can store such a key, but asked for its place, the library takes 0 for the hash.
+  function isTooLong(length: number): boolean {
+    return start > 0 && length > MAX_KEY_BYTES;
+  }
 }
 
 function plainContinuum(servers: readonly ServerConfig[], pointsHash: PoolConfig["pointsHash"]): Continuum {

@@ -1,4 +1,5 @@
 import type { MemcachedAddress } from "./connection.ts";
+import type { MemcachedError, MemcachedErrorCode } from "./errors.ts";
 import type { HashName } from "./hash.ts";
 
 /** Where libmemcached expects a memcached that names no port. */
@@ -33,6 +34,12 @@ export interface PoolConfig {
   binaryProtocol: boolean;
 }
 
+/** A file that a string names, and how to complain about it. */
+export interface NamedFile {
+  path: string;
+  fail: (why: string, code?: MemcachedErrorCode, cause?: unknown) => MemcachedError;
+}
+
 /**
  * The state that libmemcached is in between two statements of a string. The order of statements matters: the points of
  * consistent distribution are made anew when a server is added, when the distribution is set and when hosts are to be
@@ -41,6 +48,7 @@ export interface PoolConfig {
 export class PoolConfigBuilder {
   #config: PoolConfig = initial();
   #servers: ServerConfig[] = [];
+  #file: NamedFile | undefined;
 
   addServer(server: ServerConfig): void {
     this.#servers.push(server);
@@ -79,6 +87,15 @@ export class PoolConfigBuilder {
     Object.assign(this.#config, values);
   }
 
+  /** The last `--CONFIGURE-FILE`, which is read when all else was. */
+  get file(): NamedFile | undefined {
+    return this.#file;
+  }
+
+  setFile(file: NamedFile): void {
+    this.#file = file;
+  }
+
   get namespace(): string {
     return this.#config.namespace;
   }
@@ -90,6 +107,7 @@ export class PoolConfigBuilder {
   reset(): void {
     this.#config = initial();
     this.#servers = [];
+    this.#file = undefined;
   }
 
   build(): PoolConfig {

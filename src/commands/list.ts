@@ -1,0 +1,44 @@
+import type { Command } from "commander";
+import { Resolver } from "../destinations/openchange/resolver.ts";
+import { example, serverOption, usernameOption } from "./options.ts";
+
+interface ListOptions {
+  username: string;
+  server: string;
+}
+
+export function addList(program: Command): void {
+  program
+    .command("list")
+    .description("prints the hosts that are registered for a user, one a line")
+    .addOption(usernameOption())
+    .addOption(serverOption())
+    .addHelpText("after", example("ocnotify list --username jdoe"))
+    .action(async (options: ListOptions) => {
+      const hosts = await withResolver(options.server, (resolver) => resolver.hosts(options.username));
+      for (const host of hosts) process.stdout.write(`${host}\n`);
+    });
+}
+
+export function addFlush(program: Command): void {
+  program
+    .command("flush")
+    .description("deletes a user's record with all its hosts; servers that are alive register again by themselves")
+    .addOption(usernameOption())
+    .addOption(serverOption())
+    .addHelpText("after", example("ocnotify flush --username jdoe"))
+    .action(async (options: ListOptions) => {
+      const existed = await withResolver(options.server, (resolver) => resolver.flush(options.username));
+      process.stdout.write(existed ? "flushed\n" : "there was no record\n");
+    });
+}
+
+/** Opens the resolver for one piece of work. */
+export async function withResolver<T>(configuration: string, work: (resolver: Resolver) => Promise<T>): Promise<T> {
+  const resolver = new Resolver(configuration);
+  try {
+    return await work(resolver);
+  } finally {
+    resolver.close();
+  }
+}

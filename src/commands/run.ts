@@ -1,0 +1,58 @@
+import { Option, type Command } from "commander";
+import { DEFAULT_CONFIG_FILE, readConfig, type Config } from "../config.ts";
+import { startDaemon } from "../daemon.ts";
+import { createLog, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../log.ts";
+import { example } from "./options.ts";
+
+interface RunOptions {
+  config?: string;
+  journal?: string;
+  stateDir?: string;
+  mailUser?: string[];
+  logLevel?: LogLevel;
+  logFormat?: LogFormat;
+}
+
+export function addRun(program: Command): void {
+  program
+    .command("run")
+    .description("the daemon: reads the journal and tells everybody, until SIGTERM or SIGINT")
+    .option("-c, --config <file>", `configuration file (default: ${DEFAULT_CONFIG_FILE} if it exists)`)
+    .option("--journal <dir>", "directory of the journal")
+    .option("--state-dir <dir>", "directory for what must survive a restart")
+    .option("--mail-user <user...>", "users or uids that Dovecot delivers as, beside root and the daemon's own")
+    .addOption(new Option("--log-level <level>", "how much to log").choices(LOG_LEVELS))
+    .addOption(new Option("--log-format <format>", "how to log").choices(LOG_FORMATS))
+    .addHelpText("after", example("ocnotify run --journal /var/spool/ocnotify/journal --log-format json"))
+    .action(async (options: RunOptions) => {
+      const config = withOptions(await readConfig(options.config), options);
+      const log = createLog(config.log);
+      const daemon = await startDaemon(config, log);
+      const signal = await nextSignal();
+      log.info({ signal }, "stopping; a second signal stops at once");
+      void nextSignal().then(() => process.exit(1));
+      await daemon.stop();
+      log.info("stopped");
+      process.exit(0);
+    });
+}
+
+/** What the command line says goes before what the file says. */
+function withOptions(config: Config, options: RunOptions): Config {
+  return {
+    ...config,
+    log: { level: options.logLevel ?? config.log.level, format: options.logFormat ?? config.log.format },
+    journal: {
+      ...config.journal,
+      directory: options.journal ?? config.journal.directory,
+      mail_users: options.mailUser ?? config.journal.mail_users,
+    },
+    state_directory: options.stateDir ?? config.state_directory,
+  };
+}
+
+function nextSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, resolve);
+  });
+}

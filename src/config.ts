@@ -1,0 +1,135 @@
+import { readFile } from "node:fs/promises";
+import * as v from "valibot";
+import { LineCounter, parseDocument } from "yaml";
+import { OcnotifyError } from "./errors.ts";
+import { EVENT_NAMES } from "./event.ts";
+import { LOG_FORMATS, LOG_LEVELS } from "./log.ts";
+
+export const DEFAULT_CONFIG_FILE = "/etc/ocnotify/ocnotify.yaml";
+
+const UNITS_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** Milliseconds of a duration such as `500ms`, `30s`, `10m`, `1h`, `7d`; undefined when it is none. */
+export function parseDuration(text: string): number | undefined {
+  const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text);
+  return match === null ? undefined : Number(match[1]) * UNITS_MS[match[2] as keyof typeof UNITS_MS];
+}
+
+const duration = v.pipe(
+  v.string("a duration such as 500ms, 30s, 10m, 1h or 7d"),
+  v.check((text) => parseDuration(text) !== undefined, "a duration such as 500ms, 30s, 10m, 1h or 7d"),
+  v.transform((text) => parseDuration(text) ?? 0),
+);
+const text = v.pipe(v.string("a text"), v.nonEmpty("a text that is not empty"));
+const path = v.pipe(text, v.startsWith("/", "an absolute path"));
+const eventName = v.picklist(EVENT_NAMES, `one of ${EVENT_NAMES.join(", ")}`);
+const globs = v.optional(v.array(text, "a list of names, in which * stands for anything"));
+
+/** `time.duration` and the other options of one destination that tells OpenChange servers. */
+const openchange = v.strictObject({
+  type: v.optional(v.literal("openchange", "openchange"), "openchange"),
+  /** Which events, users and mailboxes; all when absent. */
+  events: v.optional(v.array(eventName, "a list of events")),
+  users: globs,
+  mailboxes: globs,
+  /** For records that bring none of their own. */
+  resolver: v.optional(text, "--SERVER=127.0.0.1:11211"),
+  cn: v.optional(v.picklist(["username", "email"], "username or email"), "username"),
+  backend: v.optional(text, "sogo"),
+  charset: v.optional(text, "cp850"),
+  new_mail_events: v.optional(v.array(eventName, "a list of events"), [
+    "MessageNew",
+    "MessageAppend",
+    "MessageCopy",
+    "MessageMove",
+  ]),
+  time_to_live: v.optional(duration, "10m"),
+  remove_refused_after: v.optional(v.union([v.literal("never"), duration], "a duration such as 10m, or never"), "10m"),
+  connect_timeout: v.optional(duration, "5s"),
+  stall_timeout: v.optional(duration, "30s"),
+  idle_timeout: v.optional(duration, "60s"),
+  retry_first: v.optional(duration, "200ms"),
+  retry_most: v.optional(duration, "10s"),
+});
+
+const Schema = v.strictObject({
+  log: v.optional(
+    v.strictObject({
+      level: v.optional(v.picklist(LOG_LEVELS, `one of ${LOG_LEVELS.join(", ")}`), "info"),
+      format: v.optional(v.picklist(LOG_FORMATS, "text or json"), "text"),
+    }),
+    {},
+  ),
+  journal: v.optional(
+    v.strictObject({
+      directory: v.optional(path, "/var/spool/ocnotify/journal"),
+      mail_users: v.optional(
+        v.array(v.union([text, v.pipe(v.number(), v.integer())], "a user name or uid"), "a list of users"),
+        ["vmail"],
+      ),
+      retention: v.optional(duration, "1h"),
+    }),
+    {},
+  ),
+  state_directory: v.optional(path, "/var/lib/ocnotify"),
+  drain_timeout: v.optional(duration, "5s"),
+  destinations: v.optional(
+    v.record(
+      v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, "a name of a-z, 0-9, - and _")),
+      openchange,
+      "a destination for each name",
+    ),
+    { openchange: {} },
+  ),
+});
+
+/** What the daemon does, with every default in its place. Durations are milliseconds. */
+export type Config = v.InferOutput<typeof Schema>;
+export type ConfigInput = v.InferInput<typeof Schema>;
+export type OpenChangeConfig = v.InferOutput<typeof openchange>;
+
+/**
+ * The effective configuration of what a file says.
+ * @throws OcnotifyError ERR_CONFIG that names each wrong path and what is allowed there
+ */
+export function checkConfig(input: unknown, source: string): Config {
+  const result = v.safeParse(Schema, input);
+  if (result.success) return result.output;
+  const faults = result.issues.map((issue) => {
+    const where = v.getDotPath(issue) ?? "the top level";
+    return issue.type === "strict_object" && issue.expected === "never"
+      ? `${where}: unknown key. Known here: ${knownKeys(issue).join(", ")}`
+      : `${where}: expected ${issue.message}, got ${issue.received}`;
+  });
+  throw new OcnotifyError("ERR_CONFIG", `${source}: ${faults.join("; ")}`);
+}
+
+/**
+ * Reads a configuration file (YAML).
+ * @param path undefined for the default one, which need not exist
+ * @throws OcnotifyError ERR_CONFIG
+ */
+export async function readConfig(path: string | undefined): Promise<Config> {
+  const file = path ?? DEFAULT_CONFIG_FILE;
+  let source: string;
+  try {
+    source = await readFile(file, "utf8");
+  } catch (error) {
+    if (path === undefined && (error as NodeJS.ErrnoException).code === "ENOENT") return checkConfig({}, "defaults");
+    throw new OcnotifyError("ERR_CONFIG", `cannot read ${file}: ${(error as Error).message}`, { cause: error });
+  }
+  const lineCounter = new LineCounter();
+  const document = parseDocument(source, { lineCounter, prettyErrors: true });
+  const [fault] = document.errors;
+  if (fault !== undefined) throw new OcnotifyError("ERR_CONFIG", `${file}: ${fault.message}`, { cause: fault });
+  return checkConfig(document.toJS() ?? {}, file);
+}
+
+/** The keys that stand beside an unknown one in the schema. */
+function knownKeys(issue: v.BaseIssue<unknown>): string[] {
+  const at = (issue.path ?? []).slice(0, -1).map((item) => String(item.key));
+  if (at[0] === "destinations") return Object.keys(openchange.entries);
+  const entries: Record<string, unknown> = Schema.entries;
+  const inner = at[0] === undefined ? entries : (entries[at[0]] as { wrapped?: { entries?: object } }).wrapped?.entries;
+  return Object.keys(inner ?? {});
+}

@@ -1,0 +1,103 @@
+import { join } from "node:path";
+import type { Config, OpenChangeConfig } from "./config.ts";
+import { Delivery } from "./delivery.ts";
+import { OpenChange } from "./destinations/openchange/openchange.ts";
+import { OcnotifyError } from "./errors.ts";
+import { eventFilter } from "./filter.ts";
+import { JournalDirectory } from "./journal/directory.ts";
+import { Owners, uidsOfUsers } from "./journal/owners.ts";
+import { Retention } from "./journal/retention.ts";
+import type { Logger } from "./log.ts";
+
+export interface Daemon {
+  /** Stops reading, sends what it can within the configured time, saves the cursors and releases everything. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts reading the journal and telling every destination.
+ * @throws OcnotifyError for a journal, a cursor or a setting that cannot be used
+ */
+export async function startDaemon(config: Config, log: Logger): Promise<Daemon> {
+  const owners = new Owners(await knownUids(config.journal.mail_users, log));
+  const directory = new JournalDirectory(config.journal.directory, owners, log);
+  await directory.open();
+  const deliveries: Delivery[] = [];
+  try {
+    for (const [name, settings] of Object.entries(config.destinations)) {
+      deliveries.push(await startDelivery(name, settings, config, directory, log.child({ destination: name })));
+    }
+  } catch (error) {
+    for (const delivery of deliveries) await delivery.close(0);
+    directory.close();
+    throw error;
+  }
+  const isPast: Delivery["isPast"] = (segment) => deliveries.every((delivery) => delivery.isPast(segment));
+  const retention = new Retention(directory, config.journal.retention, isPast, log);
+  retention.start();
+  log.info({ journal: directory.path, segments: directory.segments.size }, "ready");
+
+  return {
+    async stop() {
+      retention.stop();
+      await Promise.all(deliveries.map((delivery) => delivery.close(config.drain_timeout)));
+      directory.close();
+    },
+  };
+}
+
+async function startDelivery(
+  name: string,
+  settings: OpenChangeConfig,
+  config: Config,
+  directory: JournalDirectory,
+  log: Logger,
+): Promise<Delivery> {
+  const cursorFile = join(config.state_directory, `${name}.cursor`);
+  try {
+    return await Delivery.start(
+      { name, cursorFile, wants: eventFilter(settings) },
+      directory,
+      (answers) => new OpenChange(openChangeSettings(settings), answers, log),
+      log,
+    );
+  } catch (error) {
+    const { code } = error as { code?: string };
+    throw new OcnotifyError(code ?? "ERR_DESTINATION", `destination ${name}: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+function openChangeSettings(config: OpenChangeConfig): ConstructorParameters<typeof OpenChange>[0] {
+  return {
+    resolver: config.resolver,
+    cn: config.cn,
+    backend: config.backend,
+    charset: config.charset,
+    newMailEvents: config.new_mail_events,
+    timeToLiveMs: config.time_to_live,
+    removeRefusedAfterMs: config.remove_refused_after === "never" ? undefined : config.remove_refused_after,
+    endpoint: {
+      connectTimeoutMs: config.connect_timeout,
+      stallTimeoutMs: config.stall_timeout,
+      idleTimeoutMs: config.idle_timeout,
+      firstRetryMs: config.retry_first,
+      mostRetryMs: config.retry_most,
+    },
+  };
+}
+
+/** A mail user that this host does not have cannot own a segment either, so it is no reason not to start. */
+async function knownUids(users: readonly (string | number)[], log: Logger): Promise<number[]> {
+  const uids: number[] = [];
+  for (const user of users) {
+    try {
+      uids.push(...(await uidsOfUsers([user])));
+    } catch (error) {
+      if (user === "vmail") log.debug((error as Error).message);
+      else log.warn((error as Error).message);
+    }
+  }
+  return uids;
+}

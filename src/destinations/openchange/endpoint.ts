@@ -1,0 +1,317 @@
+import { Backoff } from "../../backoff.ts";
+import type { EventRecord } from "../../event.ts";
+import { Queue } from "../../queue.ts";
+import type { SpAddress } from "../../protocols/sp/address.ts";
+import { SpError } from "../../protocols/sp/errors.ts";
+import { frameHeaderLength, writeFrameHeader } from "../../protocols/sp/frame.ts";
+import { connectPush, type PushConnection } from "../../protocols/sp/push-connection.ts";
+import type { NewMail } from "./codec/newmail.ts";
+
+/** Bytes that are handed to the kernel at once, and the most that waits in this process for a host to take it. */
+const CHUNK = 64 * 1024;
+/** Room for the longest payload that a record of 64 KiB can make. */
+const scratch = Buffer.allocUnsafe(CHUNK * 3);
+/**
+ * SP has no acknowledgement, and what a killed server had not read from its socket dies with it. So what was drained
+ * is kept this long, and sent again when the connection breaks meanwhile. More than a server needs to read it.
+ */
+const CONFIRM_MS = 1_000;
+/** The most events kept for that, so that a fast stream does not fill the memory. */
+const MAX_UNCONFIRMED = 16_384;
+
+/** One event on its way to one host. */
+export interface Job {
+  readonly record: EventRecord;
+  /** The user's name in the resolver, to tell of whom a message of the log speaks. */
+  readonly cn: string;
+}
+
+export interface EndpointSettings {
+  readonly connectTimeoutMs: number;
+  /** A connection that takes nothing for so long is given up and tried anew. */
+  readonly stallTimeoutMs: number;
+  /** A connection without anything to send is closed after this. */
+  readonly idleTimeoutMs: number;
+  readonly firstRetryMs: number;
+  readonly mostRetryMs: number;
+}
+
+/** What an endpoint tells of its jobs and its connection. */
+export interface EndpointEvents {
+  /** The notifications of a job, or undefined when there is nothing (more) to send for it. */
+  notifications(job: Job): Iterator<NewMail, void> | undefined;
+  encodedLength(mail: NewMail): number;
+  write(target: Buffer, offset: number, mail: NewMail): number;
+  /** A job cannot be encoded. */
+  unencodable(job: Job, error: unknown): void;
+  /** The host has it. */
+  sent(job: Job, notifications: number): void;
+  /** Jobs that were sent wait to be sent again. */
+  resending(count: number): void;
+  /** After a failure, the host has taken something again. */
+  recovered(endpoint: Endpoint): void;
+  /** Connecting failed or the connection broke while there was something to send. */
+  failed(endpoint: Endpoint, error: SpError): void;
+  /** Nothing waits and nothing is connected. */
+  idle(endpoint: Endpoint): void;
+}
+
+/** What was handed to the kernel with one write. */
+interface Chunk {
+  readonly jobs: Job[];
+  readonly counts: number[];
+  /** When the kernel had taken it, in ms of the process's clock; 0 before. */
+  drainedAt: number;
+}
+
+interface Current {
+  readonly job: Job;
+  readonly rest: Iterator<NewMail, void>;
+  /** Made, but did not fit into the last chunk. */
+  next: NewMail | undefined;
+  count: number;
+}
+
+/**
+ * One server: its connection and what waits for it, in order. Everything that is handed over stays here until it is
+ * sent or taken back by the caller (`takeExpired`, `takeAll`, `takeOldest`).
+ */
+export class Endpoint {
+  readonly name: string;
+  readonly #address: SpAddress;
+  readonly #settings: EndpointSettings;
+  readonly #events: EndpointEvents;
+  readonly #waiting = new Queue<Job>();
+  #sent: Chunk[] = [];
+  #unconfirmed = 0;
+  #current: Current | undefined;
+  #connection: PushConnection | undefined;
+  #connecting = false;
+  #draining: Chunk | undefined;
+  #drainingSince = 0;
+  readonly #backoff: Backoff;
+  #retry: NodeJS.Timeout | undefined;
+  #flushing: NodeJS.Immediate | undefined;
+  #idleSince = 0;
+  #closed = false;
+  #failing = false;
+  /** Since when every attempt was refused, in ms of the process's clock; undefined when the last was not. */
+  refusedSince: number | undefined;
+
+  constructor(name: string, address: SpAddress, settings: EndpointSettings, events: EndpointEvents) {
+    this.name = name;
+    this.#address = address;
+    this.#settings = settings;
+    this.#events = events;
+    this.#backoff = new Backoff(settings.firstRetryMs, settings.mostRetryMs);
+  }
+
+  /** Events that wait, and those that were sent but may yet have to be sent again. */
+  get size(): number {
+    return this.waiting + this.#unconfirmed;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length + (this.#current === undefined ? 0 : 1);
+  }
+
+  get connected(): boolean {
+    return this.#connection !== undefined;
+  }
+
+  /** Whether what is pushed now has to wait: the host is not there, or takes nothing at the moment. */
+  get blocked(): boolean {
+    return this.#connection === undefined || this.#draining !== undefined;
+  }
+
+  push(job: Job): void {
+    this.#waiting.push(job);
+    this.#schedule();
+  }
+
+  /** Looks after what time brings: confirms, gives up a stalled connection, closes an idle one. */
+  tick(now: number): void {
+    this.#confirm(now);
+    if (this.#draining !== undefined && now - this.#drainingSince > this.#settings.stallTimeoutMs) {
+      const seconds = this.#settings.stallTimeoutMs / 1000;
+      const error = new SpError("ERR_SP_TIMEOUT", `${this.name}: the host has read nothing for ${seconds} s`);
+      this.#connection?.destroy();
+      this.#lost(error);
+    }
+    if (this.size > 0) {
+      this.#idleSince = 0;
+    } else if (this.#idleSince === 0) {
+      this.#idleSince = now;
+    } else if (now - this.#idleSince > this.#settings.idleTimeoutMs && !this.#connecting) {
+      this.#connection?.end();
+      this.#connection = undefined;
+      this.#events.idle(this);
+    }
+  }
+
+  /** Takes back what waits and is older than `before`, microseconds of unix time. */
+  takeExpired(before: number): Job[] {
+    const expired: Job[] = [];
+    for (let job = this.#waiting.first; job !== undefined && job.record.ts < before; job = this.#waiting.first) {
+      expired.push(job);
+      this.#waiting.shift();
+    }
+    return expired;
+  }
+
+  /** Takes back the oldest `count` that wait. */
+  takeOldest(count: number): Job[] {
+    const taken: Job[] = [];
+    for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) {
+      taken.push(job);
+      if (taken.length >= count) break;
+    }
+    return taken;
+  }
+
+  /** Those that wait, oldest first. */
+  waitingJobs(): Iterable<Job> {
+    return this.#waiting;
+  }
+
+  /** Ends the connection once the kernel has what was written; nothing more is sent. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    clearImmediate(this.#flushing);
+    this.#connection?.end();
+    this.#connection = undefined;
+  }
+
+  #schedule(): void {
+    // After the poll phase: everything of this turn goes out in one write.
+    if (this.#flushing !== undefined || this.#draining !== undefined || this.#closed) return;
+    this.#flushing = setImmediate(() => {
+      this.#flushing = undefined;
+      if (this.#connection !== undefined) this.#flush(this.#connection);
+      else if (!this.#connecting && this.#retry === undefined) this.#connect();
+    });
+  }
+
+  #connect(): void {
+    if (this.#closed || this.waiting === 0) return;
+    this.#connecting = true;
+    connectPush(this.#address, { connectTimeoutMs: this.#settings.connectTimeoutMs }).then(
+      (connection) => {
+        this.#connecting = false;
+        if (this.#closed) return connection.end();
+        this.#connection = connection;
+        connection.onClose((error) => {
+          if (this.#connection === connection) this.#lost(error);
+        });
+        this.#flush(connection);
+      },
+      (error: SpError) => {
+        this.#connecting = false;
+        if (!this.#closed) this.#lost(error);
+      },
+    );
+  }
+
+  #lost(error: SpError | undefined): void {
+    const now = performance.now();
+    this.#connection = undefined;
+    this.#draining = undefined;
+    const again: Job[] = [];
+    for (const chunk of this.#sent) {
+      for (const job of chunk.jobs) again.push(job);
+    }
+    if (this.#current !== undefined) again.push(this.#current.job);
+    this.#sent = [];
+    this.#unconfirmed = 0;
+    this.#current = undefined;
+    this.#waiting.putBack(again);
+    if (again.length > 0) this.#events.resending(again.length);
+    if (error === undefined || this.waiting === 0) return;
+    this.refusedSince = error.code === "ERR_SP_REFUSED" ? (this.refusedSince ?? now) : undefined;
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined;
+      this.#connect();
+    }, this.#backoff.next());
+    this.#failing = true;
+    this.#events.failed(this, error);
+  }
+
+  #flush(connection: PushConnection): void {
+    if (this.#draining !== undefined) return;
+    const chunk: Chunk = { jobs: [], counts: [], drainedAt: 0 };
+    const length = this.#fill(chunk, connection.transport);
+    if (length === 0) {
+      for (const job of chunk.jobs) this.#events.sent(job, 0);
+      return;
+    }
+    this.#draining = chunk;
+    this.#drainingSince = performance.now();
+    this.#sent.push(chunk);
+    this.#unconfirmed += chunk.jobs.length;
+    connection.write(Buffer.from(scratch.subarray(0, length)), () => {
+      if (this.#connection !== connection) return;
+      chunk.drainedAt = performance.now();
+      this.#draining = undefined;
+      if (this.waiting > 0) this.#schedule();
+    });
+  }
+
+  /** Encodes into the scratch buffer until the chunk is full; returns its length. */
+  #fill(chunk: Chunk, transport: PushConnection["transport"]): number {
+    const header = frameHeaderLength(transport);
+    let at = 0;
+    while (at < CHUNK) {
+      const current = this.#current ?? this.#begin();
+      if (current === undefined) break;
+      try {
+        for (;;) {
+          const mail = current.next ?? (current.rest.next().value as NewMail | undefined);
+          current.next = mail;
+          if (mail === undefined) break;
+          const length = this.#events.encodedLength(mail);
+          if (at > 0 && at + header + length > CHUNK) return at;
+          writeFrameHeader(scratch, at, length, transport);
+          at = this.#events.write(scratch, at + header, mail);
+          current.next = undefined;
+          current.count++;
+        }
+        chunk.jobs.push(current.job);
+        chunk.counts.push(current.count);
+      } catch (error) {
+        this.#events.unencodable(current.job, error);
+      }
+      this.#current = undefined;
+    }
+    return at;
+  }
+
+  #begin(): Current | undefined {
+    for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) {
+      const rest = this.#events.notifications(job);
+      if (rest === undefined) continue;
+      this.#current = { job, rest, next: undefined, count: 0 };
+      return this.#current;
+    }
+    return undefined;
+  }
+
+  #confirm(now: number): void {
+    // While the host takes nothing, what it took last may still lie unread.
+    if (this.#draining !== undefined && now - this.#drainingSince > CONFIRM_MS) return;
+    let confirmed = 0;
+    for (const chunk of this.#sent) {
+      if (chunk.drainedAt === 0) break;
+      if (now - chunk.drainedAt < CONFIRM_MS && this.#unconfirmed <= MAX_UNCONFIRMED) break;
+      confirmed++;
+      this.#unconfirmed -= chunk.jobs.length;
+      chunk.jobs.forEach((job, index) => this.#events.sent(job, chunk.counts[index] ?? 0));
+    }
+    if (confirmed === 0) return;
+    this.#sent.splice(0, confirmed);
+    this.#backoff.reset();
+    this.refusedSince = undefined;
+    if (this.#failing) this.#events.recovered(this);
+    this.#failing = false;
+  }
+}

@@ -1,0 +1,398 @@
+import { Once, type Logger } from "../../log.ts";
+import type { EventName, EventRecord, MailboxEvent } from "../../event.ts";
+import { checkKey } from "../../protocols/memcached/key.ts";
+import type { MemcachedServer } from "../../protocols/memcached/server.ts";
+import { parseAddress } from "../../protocols/sp/address.ts";
+import type { SpError } from "../../protocols/sp/errors.ts";
+import type { Answers, Destination, DropReason } from "../destination.ts";
+import { charset } from "./codec/charset.ts";
+import { NewMailEncoder, type NewMail } from "./codec/newmail.ts";
+import { Endpoint, type EndpointEvents, type EndpointSettings, type Job } from "./endpoint.ts";
+import { Lookups, type Lookup, type LookupEvents } from "./lookups.ts";
+import { notificationsOf } from "./notifications.ts";
+import { cnOf, decodeHosts, Resolver, resolverKey, type CnKind } from "./resolver.ts";
+import { distinctHosts } from "./codec/resolver-record.ts";
+
+/** The most that waits for look-ups before the journal is left to wait instead. */
+const MAX_LOOKUPS = 100_000;
+/** The most that waits for all hosts together; beyond it the host with the most gives up its oldest. */
+const MAX_WAITING = 200_000;
+/** Resolver strings come with the records: no more than this many are kept open. */
+const MAX_RESOLVERS = 64;
+/** Events of one blocked host that are kept in memory. */
+const FEW = 64;
+const BUSY_TICK_MS = 250;
+const IDLE_TICK_MS = 5_000;
+
+export interface OpenChangeSettings {
+  /** libmemcached configuration string, for records that name none. */
+  readonly resolver: string;
+  readonly cn: CnKind;
+  readonly backend: string;
+  /** The servers' "dos charset". */
+  readonly charset: string;
+  /** Events that are told as new mail. */
+  readonly newMailEvents: readonly EventName[];
+  readonly timeToLiveMs: number;
+  /** A host that refuses for so long is taken out of the resolver; undefined never. */
+  readonly removeRefusedAfterMs: number | undefined;
+  readonly endpoint: EndpointSettings;
+}
+
+export interface OpenChangeCounters {
+  /** Events that make no notification. */
+  ignored: number;
+  /** Events of users for whom no server is registered. */
+  nobody: number;
+  /** Notifications that a host has. */
+  sent: number;
+  /** Events that were sent again because a connection broke. */
+  resent: number;
+  /** Look-ups that memcached did not answer. */
+  lookupFailures: number;
+  /** Connections to hosts that failed. */
+  hostFailures: number;
+  /** What was given up, for one host each, by reason. */
+  dropped: Partial<Record<DropReason, number>>;
+}
+
+interface OpenChangeJob extends Job, Lookup {
+  readonly resolver: Resolver;
+  hostsLeft: number;
+}
+
+/**
+ * Tells the OpenChange servers that hold a session of the user: looks them up in the resolver (memcached) and pushes
+ * a notification to each (nanomsg). A user's events reach each host in their order; a host that is slow or gone, and a
+ * memcached that does not answer, hold up nobody else's.
+ */
+export class OpenChange implements Destination {
+  readonly counters: OpenChangeCounters = {
+    ignored: 0,
+    nobody: 0,
+    sent: 0,
+    resent: 0,
+    lookupFailures: 0,
+    hostFailures: 0,
+    dropped: {},
+  };
+  readonly #settings: OpenChangeSettings;
+  readonly #answers: Answers;
+  readonly #log: Logger;
+  readonly #once = new Once();
+  readonly #newMailEvents: ReadonlySet<EventName>;
+  readonly #encoder: NewMailEncoder;
+  readonly #resolvers = new Map<string, Resolver | Error>();
+  readonly #lookups = new Map<MemcachedServer, Lookups<OpenChangeJob>>();
+  readonly #endpoints = new Map<string, Endpoint>();
+  readonly #endpointEvents: EndpointEvents;
+  readonly #lookupEvents: LookupEvents<OpenChangeJob>;
+  #lookingUp = 0;
+  #unsettled = 0;
+  #paused = false;
+  #ticking: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  /** @throws OcnotifyError ERR_CHARSET, MemcachedError ERR_MEMCACHED_CONFIG for settings that cannot be used */
+  constructor(settings: OpenChangeSettings, answers: Answers, log: Logger) {
+    this.#settings = settings;
+    this.#answers = answers;
+    this.#log = log;
+    this.#newMailEvents = new Set(settings.newMailEvents);
+    this.#encoder = new NewMailEncoder(charset(settings.charset));
+    this.#resolvers.set(settings.resolver, new Resolver(settings.resolver));
+    this.#endpointEvents = {
+      notifications: (job) => this.#notifications(job as OpenChangeJob),
+      encodedLength: (mail) => this.#encoder.encodedLength(mail),
+      write: (target, offset, mail: NewMail) => this.#encoder.write(target, offset, mail),
+      unencodable: (job, error) => this.#unencodable(job as OpenChangeJob, error as Error),
+      sent: (job, notifications) => {
+        this.counters.sent += notifications;
+        this.#settle(job as OpenChangeJob);
+      },
+      resending: (count) => (this.counters.resent += count),
+      recovered: ({ name }) => {
+        this.#once.forget(`host ${name}`);
+        this.#log.info({ host: name }, "the host is back");
+      },
+      failed: (endpoint, error) => this.#hostFailed(endpoint, error),
+      idle: (endpoint) => this.#idle(endpoint),
+    };
+    this.#lookupEvents = {
+      found: (job, value) => this.#found(job, value),
+      failed: (lookups, error) => this.#lookupFailed(lookups, error),
+      recovered: ({ server }) => {
+        this.#once.forget(`memcached ${server.name}`);
+        this.#log.info({ memcached: server.name }, "the resolver answers again");
+      },
+    };
+  }
+
+  get accepting(): boolean {
+    return !this.#paused && !this.#closed;
+  }
+
+  deliver(records: readonly EventRecord[]): void {
+    for (const record of records) {
+      const { event } = record;
+      if (event === undefined || !this.#newMailEvents.has(event.event) || !("uids" in event)) {
+        this.counters.ignored++;
+        this.#answers.done(record);
+      } else {
+        this.#lookUp(record, event);
+      }
+    }
+    this.#tickSoon();
+  }
+
+  /** Notifications that wait, and hosts that are connected, for the status. */
+  status(): { lookingUp: number; unsettled: number; hosts: number; connected: number } {
+    const connected = [...this.#endpoints.values()].filter((endpoint) => endpoint.connected).length;
+    return { lookingUp: this.#lookingUp, unsettled: this.#unsettled, hosts: this.#endpoints.size, connected };
+  }
+
+  async close(drainMs: number): Promise<void> {
+    const deadline = performance.now() + drainMs;
+    while (this.#lookingUp + this.#unsettled > 0 && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    this.#closed = true;
+    clearTimeout(this.#ticking);
+    for (const lookups of this.#lookups.values()) lookups.close();
+    for (const endpoint of this.#endpoints.values()) endpoint.close();
+    for (const resolver of this.#resolvers.values()) if (resolver instanceof Resolver) resolver.close();
+  }
+
+  #lookUp(record: EventRecord, event: MailboxEvent): void {
+    const cn = cnOf(event.user, event.cn ?? this.#settings.cn);
+    let job: OpenChangeJob;
+    try {
+      const resolver = this.#resolver(event.resolver ?? this.#settings.resolver);
+      const key = resolver.pool.wireKey(resolverKey(cn));
+      checkKey(key);
+      job = { record, cn, key, resolver, hostsLeft: 0 };
+    } catch (error) {
+      this.#drop("bad-resolver", 1);
+      if (this.#once.first(`bad-resolver ${event.user}`)) {
+        this.#log.error({ user: event.user }, `cannot look up user ${event.user}: ${(error as Error).message}`);
+      }
+      this.#answers.done(record);
+      return;
+    }
+    const server = job.resolver.pool.serverFor(resolverKey(cn));
+    let lookups = this.#lookups.get(server);
+    if (lookups === undefined) {
+      lookups = new Lookups(server, this.#lookupEvents);
+      this.#lookups.set(server, lookups);
+    }
+    this.#lookingUp++;
+    if (this.#lookingUp >= MAX_LOOKUPS) this.#paused = true;
+    if (lookups.failing || this.#answers.crowded) this.#answers.park(record);
+    lookups.push(job);
+  }
+
+  #resolver(configuration: string): Resolver {
+    let resolver = this.#resolvers.get(configuration);
+    if (resolver === undefined) {
+      if (this.#resolvers.size >= MAX_RESOLVERS) throw new Error(`more than ${MAX_RESOLVERS} different resolver strings`);
+      try {
+        resolver = new Resolver(configuration);
+      } catch (error) {
+        resolver = error as Error;
+      }
+      this.#resolvers.set(configuration, resolver);
+    }
+    if (resolver instanceof Error) throw resolver;
+    return resolver;
+  }
+
+  #lookedUp(): void {
+    this.#lookingUp--;
+    if (this.#paused && this.#lookingUp < MAX_LOOKUPS / 2) {
+      this.#paused = false;
+      this.#answers.resume();
+    }
+  }
+
+  #found(job: OpenChangeJob, value: Buffer | undefined): void {
+    this.#lookedUp();
+    let hosts: readonly string[] = [];
+    if (value !== undefined) {
+      try {
+        hosts = distinctHosts(decodeHosts(job.cn, value));
+      } catch (error) {
+        this.#drop("bad-record", 1);
+        if (this.#once.first(`bad-record ${job.cn}`)) this.#log.error({ cn: job.cn }, (error as Error).message);
+      }
+    }
+    if (hosts.length === 0) {
+      if (value === undefined) this.counters.nobody++;
+      this.#log.debug({ cn: job.cn, key: job.key }, "nobody is registered for the user");
+      this.#answers.done(job.record);
+      return;
+    }
+    job.hostsLeft = hosts.length;
+    this.#unsettled += hosts.length;
+    for (const host of hosts) this.#send(job, host);
+  }
+
+  #send(job: OpenChangeJob, host: string): void {
+    let endpoint = this.#endpoints.get(host);
+    if (endpoint === undefined) {
+      try {
+        endpoint = new Endpoint(host, parseAddress(host), this.#settings.endpoint, this.#endpointEvents);
+      } catch (error) {
+        if (this.#once.first(`bad-address ${job.cn} ${host}`)) {
+          const message = `user ${job.cn} has a host that cannot be used: ${(error as Error).message}`;
+          this.#log.error({ cn: job.cn, host }, message);
+        }
+        this.#dropJob(job, "bad-address");
+        return;
+      }
+      this.#endpoints.set(host, endpoint);
+    }
+    if (endpoint.blocked && (endpoint.waiting > FEW || this.#answers.crowded)) this.#answers.park(job.record);
+    endpoint.push(job);
+    if (this.#unsettled > MAX_WAITING) this.#overflow();
+  }
+
+  #overflow(): void {
+    let longest: Endpoint | undefined;
+    for (const endpoint of this.#endpoints.values()) {
+      if (longest === undefined || endpoint.waiting > longest.waiting) longest = endpoint;
+    }
+    if (longest === undefined || longest.waiting === 0) return;
+    // A share of it at a time, so that looking for the longest is seldom.
+    const jobs = longest.takeOldest(Math.ceil(longest.waiting / 100));
+    this.#giveUp(longest.name, jobs as OpenChangeJob[], "overflow", `${MAX_WAITING} notifications wait for hosts`);
+  }
+
+  #notifications(job: OpenChangeJob): Iterator<NewMail, void> | undefined {
+    const event = this.#answers.load(job.record);
+    if (event !== undefined) return notificationsOf(event, this.#settings.backend);
+    this.#dropJob(job, "gone");
+    if (this.#once.first("gone")) {
+      this.#log.error(
+        { segment: job.record.segment.name, offset: job.record.offset },
+        "a record has gone from the journal before it was sent: somebody else deletes segments",
+      );
+    }
+    return undefined;
+  }
+
+  #unencodable(job: OpenChangeJob, error: Error): void {
+    const event = this.#answers.load(job.record);
+    this.#dropJob(job, "charset");
+    const mailbox = event?.mailbox ?? "";
+    if (this.#once.first(`charset ${mailbox}`)) {
+      this.#log.error({ user: event?.user, mailbox }, `cannot tell servers of this folder: ${error.message}`);
+    }
+  }
+
+  #lookupFailed(lookups: Lookups<OpenChangeJob>, error: Error): void {
+    this.counters.lookupFailures++;
+    const { name } = lookups.server;
+    if (this.#once.first(`memcached ${name}`)) {
+      this.#log.warn(
+        { memcached: name, waiting: lookups.size },
+        `the resolver does not answer, trying again: ${error.message}`,
+      );
+    }
+    const before = (Date.now() - this.#settings.timeToLiveMs) * 1000;
+    const expired = lookups.takeWhile((job) => job.record.ts < before);
+    if (expired.length === 0) return;
+    this.#drop("expired", expired.length);
+    this.#log.error(
+      { memcached: name, dropped: expired.length },
+      `events given up: the resolver did not answer within their time to live (${error.message})`,
+    );
+    for (const job of expired) {
+      this.#lookedUp();
+      this.#answers.done(job.record);
+    }
+  }
+
+  #hostFailed(endpoint: Endpoint, error: SpError): void {
+    this.counters.hostFailures++;
+    const [first] = endpoint.waitingJobs();
+    const host = endpoint.name;
+    if (this.#once.first(`host ${host}`)) {
+      const fields = { host, user: first?.cn, waiting: endpoint.waiting };
+      // Nobody but the operator can mend what trying again does not.
+      if (error.canRetry) this.#log.warn(fields, `the host cannot be told, trying again: ${error.message}`);
+      else this.#log.error(fields, `the host is no receiver of notifications, trying again: ${error.message}`);
+    }
+    for (const job of endpoint.waitingJobs()) this.#answers.park(job.record);
+    const { removeRefusedAfterMs, timeToLiveMs } = this.#settings;
+    if (
+      removeRefusedAfterMs !== undefined &&
+      endpoint.refusedSince !== undefined &&
+      performance.now() - endpoint.refusedSince >= removeRefusedAfterMs
+    ) {
+      this.#removeHost(endpoint);
+      return;
+    }
+    const expired = endpoint.takeExpired((Date.now() - timeToLiveMs) * 1000);
+    this.#giveUp(host, expired as OpenChangeJob[], "expired", error.message);
+  }
+
+  /** The host has refused for too long: its server is gone for good without having unregistered. */
+  #removeHost(endpoint: Endpoint): void {
+    const host = endpoint.name;
+    const jobs = endpoint.takeOldest(Infinity) as OpenChangeJob[];
+    const users = new Map(jobs.map((job) => [job.key, job]));
+    for (const { resolver, cn } of users.values()) {
+      resolver.unregister(cn, host).then(
+        (removed) => {
+          if (removed) this.#log.warn({ host, cn }, "taken out of the resolver: the host has refused for too long");
+        },
+        (error: Error) => this.#log.warn({ host, cn }, `cannot take the host out of the resolver: ${error.message}`),
+      );
+    }
+    this.#giveUp(host, jobs, "host-removed", "the host has refused connections for too long");
+  }
+
+  #giveUp(host: string, jobs: readonly OpenChangeJob[], reason: DropReason, why: string): void {
+    if (jobs.length === 0) return;
+    this.#log.error({ host, reason, dropped: jobs.length }, `notifications given up: ${why}`);
+    for (const job of jobs) this.#dropJob(job, reason);
+  }
+
+  #dropJob(job: OpenChangeJob, reason: DropReason): void {
+    this.#drop(reason, 1);
+    this.#settle(job);
+  }
+
+  #drop(reason: DropReason, count: number): void {
+    this.counters.dropped[reason] = (this.counters.dropped[reason] ?? 0) + count;
+  }
+
+  #settle(job: OpenChangeJob): void {
+    this.#unsettled--;
+    job.hostsLeft--;
+    if (job.hostsLeft === 0) this.#answers.done(job.record);
+  }
+
+  #idle(endpoint: Endpoint): void {
+    // How long it has refused must be remembered for as long as that may still lead to its removal.
+    const { refusedSince } = endpoint;
+    const kept = (this.#settings.removeRefusedAfterMs ?? 0) * 2;
+    if (refusedSince !== undefined && performance.now() - refusedSince < kept) return;
+    this.#endpoints.delete(endpoint.name);
+    this.#once.forget(`host ${endpoint.name}`);
+  }
+
+  #tickSoon(): void {
+    if (this.#ticking !== undefined || this.#closed) return;
+    this.#ticking = setTimeout(() => this.#tick(), BUSY_TICK_MS);
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    for (const endpoint of this.#endpoints.values()) endpoint.tick(now);
+    this.#ticking = undefined;
+    if (this.#closed || (this.#endpoints.size === 0 && this.#lookingUp === 0)) return;
+    const busy = this.#unsettled + this.#lookingUp > 0;
+    this.#ticking = setTimeout(() => this.#tick(), busy ? BUSY_TICK_MS : IDLE_TICK_MS);
+  }
+}

@@ -1,0 +1,130 @@
+import { OcnotifyError } from "../../errors.ts";
+import { parseConfigString } from "../../protocols/memcached/config-string.ts";
+import { MemcachedError } from "../../protocols/memcached/errors.ts";
+import { MemcachedPool } from "../../protocols/memcached/pool.ts";
+import { decodeResolverRecord, distinctHosts, encodeResolverRecord } from "./codec/resolver-record.ts";
+
+const KEY_PREFIX = "resolver:";
+/** Others change the same record at the same time; each round somebody wins, so this many is beyond bad luck. */
+const MAX_CAS_ROUNDS = 1_000;
+
+/** The part of a user's name that the resolver knows him by: `openchange_cn`. */
+export type CnKind = "username" | "email";
+
+/** The name looked up for a user: the whole of it (`email`), or what is before the `@` (`username`). */
+export function cnOf(user: string, kind: CnKind): string {
+  if (kind === "email") return user;
+  const at = user.indexOf("@");
+  return at === -1 ? user : user.slice(0, at);
+}
+
+/** The resolver's key for a name. Servers lower its ASCII letters and no others. */
+export function resolverKey(cn: string): string {
+  return KEY_PREFIX + (/[A-Z]/.test(cn) ? cn.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase()) : cn);
+}
+
+/**
+ * The resolver: which servers hold a session of a user, as OpenChange keeps it in memcached. Registering and
+ * unregistering are safe beside any number of others who do the same.
+ */
+export class Resolver {
+  readonly pool: MemcachedPool;
+
+  /**
+   * @param configuration a libmemcached configuration string
+   * @throws MemcachedError ERR_MEMCACHED_CONFIG when it is wrong; files that it names are not read
+   */
+  constructor(configuration: string) {
+    this.pool = new MemcachedPool(parseConfigString(configuration));
+  }
+
+  /**
+   * The addresses registered for a user, each once; none when nobody is.
+   * @throws MemcachedError when the memcached of this key gives no answer; OcnotifyError ERR_RESOLVER_RECORD when
+   * the record does not decode
+   */
+  async hosts(cn: string): Promise<string[]> {
+    const found = await this.#read(cn);
+    return found === undefined ? [] : distinctHosts(found.hosts);
+  }
+
+  /** Adds a host to a user's record, once. @throws as `hosts` does, and ERR_RESOLVER_CONTENTION */
+  async register(cn: string, host: string): Promise<void> {
+    await this.#change(cn, (hosts) => (hosts.includes(host) ? hosts : [...hosts, host]));
+  }
+
+  /**
+   * Takes a host out of a user's record; the last one leaving deletes the record.
+   * @returns whether it was there
+   * @throws as `register` does
+   */
+  async unregister(cn: string, host: string): Promise<boolean> {
+    return await this.#change(cn, (hosts) => (hosts.includes(host) ? hosts.filter((other) => other !== host) : hosts));
+  }
+
+  /** Deletes a user's record with all its hosts. @returns whether there was one */
+  async flush(cn: string): Promise<boolean> {
+    const key = resolverKey(cn);
+    return await this.pool.serverFor(key).delete(this.pool.wireKey(key));
+  }
+
+  close(): void {
+    this.pool.close();
+  }
+
+  async #read(cn: string): Promise<{ hosts: string[]; cas: string } | undefined> {
+    const key = resolverKey(cn);
+    const found = await this.pool.serverFor(key).gets(this.pool.wireKey(key));
+    return found === undefined ? undefined : { hosts: decodeHosts(cn, found.value), cas: found.cas };
+  }
+
+  /** @returns whether the record had to be changed */
+  async #change(cn: string, change: (hosts: string[]) => string[]): Promise<boolean> {
+    const key = resolverKey(cn);
+    const server = this.pool.serverFor(key);
+    const wireKey = this.pool.wireKey(key);
+    for (let round = 0; round < MAX_CAS_ROUNDS; round++) {
+      const found = await this.#read(cn);
+      const before = found?.hosts ?? [];
+      const after = change(before);
+      if (after === before) return false;
+      const value = encodeResolverRecord(after);
+      if (found === undefined) {
+        if ((await server.add(wireKey, value)) === "stored") return true;
+        continue;
+      }
+      // memcached cannot delete on condition. An empty record that nobody has touched since is as good as none, and it
+      // expires at once; whoever adds a host meanwhile makes our cas fail, and then it is theirs.
+      const options = after.length === 0 ? { cas: found.cas, exptime: EXPIRED } : { cas: found.cas };
+      if ((await server.cas(wireKey, value, options)) === "stored") return true;
+    }
+    throw new OcnotifyError(
+      "ERR_RESOLVER_CONTENTION",
+      `the resolver's record for ${cn} was changed by others ${MAX_CAS_ROUNDS} times in a row. Try again`,
+      { canRetry: true },
+    );
+  }
+}
+
+/** An exptime in the past: memcached drops the item at once (protocol.txt, "negative value … immediately expired"). */
+const EXPIRED = -1;
+
+/** The hosts of a record's bytes. @throws OcnotifyError ERR_RESOLVER_RECORD, which names the user and the bytes */
+export function decodeHosts(cn: string, value: Buffer): string[] {
+  try {
+    return decodeResolverRecord(value);
+  } catch (error) {
+    const bytes = value.length > 64 ? `${value.toString("hex", 0, 64)}…` : value.toString("hex");
+    throw new OcnotifyError(
+      "ERR_RESOLVER_RECORD",
+      `the resolver's record for ${cn} is not one of version 1 (${(error as Error).message}): ${bytes}. ` +
+        `If nothing else uses that key, clear it: ocnotify flush --username ${cn}`,
+      { cause: error },
+    );
+  }
+}
+
+/** A failure of memcached is of the server, not of the key, when trying again can help. */
+export function isServerFailure(error: unknown): error is MemcachedError {
+  return error instanceof MemcachedError && error.canRetry;
+}

@@ -1,0 +1,274 @@
+import { OcnotifyError } from "./errors.ts";
+import { countUids } from "./sequence-set.ts";
+
+/**
+ * What happened to a mailbox: one record of the journal (docs/journal-format.md). Names are those of RFC 5423
+ * where it has one. Switch on `event`; each name has a type of its own.
+ */
+export type MailboxEvent =
+  | MessageNew
+  | MessageAppend
+  | MessageCopy
+  | MessageMove
+  | MessageExpunge
+  | FlagsSet
+  | FlagsClear
+  | MessageRead
+  | MessageTrash
+  | MailboxCreate
+  | MailboxDelete
+  | MailboxRename
+  | MailboxSubscribe
+  | MailboxUnSubscribe;
+
+/** What every event has. */
+interface Common {
+  /** Microseconds of unix time at which Dovecot committed the change. */
+  readonly ts: number;
+  /** Whom to tell: the owner of the mailbox, as Dovecot calls him. */
+  readonly user: string;
+  /** Who did it, where that is somebody else (a shared mailbox). */
+  readonly by?: string;
+  /** The name that the user's client sees, in UTF-8. */
+  readonly mailbox: string;
+  /** The hierarchy separator that `mailbox` uses. */
+  readonly sep: string;
+  /** The Dovecot service: lda, lmtp, imap, … */
+  readonly service?: string;
+  /** Dovecot's session id, as its own log lines have it. */
+  readonly session?: string;
+  /** What of the user name is looked up in the resolver; absent where the operator set nothing. */
+  readonly cn?: "username" | "email";
+  /** The mapistore backend; absent where the operator set nothing. */
+  readonly backend?: string;
+  /** The resolver's libmemcached configuration string; absent where the operator set nothing. */
+  readonly resolver?: string;
+}
+
+/** What an event about messages has. */
+interface Messages extends Common {
+  /** UIDVALIDITY of `mailbox`. */
+  readonly uidvalidity?: number;
+  /** An IMAP sequence-set; absent when Dovecot gave the message no UID yet. See `uidsOf`. */
+  readonly uids?: string;
+}
+
+/** What an event about one saved message may tell of it, as `openchange_fields` chooses. */
+interface Saved extends Messages {
+  /** Bytes, with CRLF line ends. */
+  readonly size?: number;
+  readonly messageId?: string;
+  readonly from?: string;
+  readonly subject?: string;
+  readonly flags?: readonly string[];
+}
+
+/** A delivery (LDA, LMTP, Sieve's fileinto). */
+export interface MessageNew extends Saved {
+  readonly event: "MessageNew";
+}
+/** A save by a client or by an administrator. */
+export interface MessageAppend extends Saved {
+  readonly event: "MessageAppend";
+}
+
+interface Transferred extends Messages {
+  readonly oldMailbox: string;
+  readonly oldUidvalidity?: number;
+  /** The UIDs in the source, in matching order: the n-th of `oldUids` became the n-th of `uids`. */
+  readonly oldUids?: string;
+}
+export interface MessageCopy extends Transferred {
+  readonly event: "MessageCopy";
+}
+export interface MessageMove extends Transferred {
+  readonly event: "MessageMove";
+}
+export interface MessageExpunge extends Messages {
+  readonly event: "MessageExpunge";
+}
+
+interface Flagged extends Messages {
+  /** System flags (`\Seen`) and keywords, those that changed. */
+  readonly flags: readonly string[];
+}
+export interface FlagsSet extends Flagged {
+  readonly event: "FlagsSet";
+}
+export interface FlagsClear extends Flagged {
+  readonly event: "FlagsClear";
+}
+/** `\Seen` was set. */
+export interface MessageRead extends Messages {
+  readonly event: "MessageRead";
+}
+/** `\Deleted` was set. */
+export interface MessageTrash extends Messages {
+  readonly event: "MessageTrash";
+}
+
+export interface MailboxCreate extends Common {
+  readonly event: "MailboxCreate";
+}
+export interface MailboxDelete extends Common {
+  readonly event: "MailboxDelete";
+}
+export interface MailboxRename extends Common {
+  readonly event: "MailboxRename";
+  readonly oldMailbox: string;
+}
+export interface MailboxSubscribe extends Common {
+  readonly event: "MailboxSubscribe";
+}
+export interface MailboxUnSubscribe extends Common {
+  readonly event: "MailboxUnSubscribe";
+}
+
+export type EventName = MailboxEvent["event"];
+
+/** One event on its way: read from the journal and not yet answered. Its place is its id, the same after a restart. */
+export interface EventRecord {
+  readonly segment: { readonly name: string };
+  /** Bytes from the segment's beginning. */
+  readonly offset: number;
+  /** As in the event: microseconds of unix time. */
+  readonly ts: number;
+  /** Absent while put away to save memory; the journal still has it. */
+  event: MailboxEvent | undefined;
+}
+
+type FieldType = "uid-set" | "string" | "uint" | "strings";
+
+/** The fields that an event must have beside the common ones, and those that it may have. */
+interface Shape {
+  readonly required: readonly string[];
+  readonly uids: boolean;
+}
+
+const SHAPES: Readonly<Record<EventName, Shape>> = {
+  MessageNew: { required: [], uids: true },
+  MessageAppend: { required: [], uids: true },
+  MessageCopy: { required: ["oldMailbox"], uids: true },
+  MessageMove: { required: ["oldMailbox"], uids: true },
+  MessageExpunge: { required: [], uids: true },
+  FlagsSet: { required: ["flags"], uids: true },
+  FlagsClear: { required: ["flags"], uids: true },
+  MessageRead: { required: [], uids: true },
+  MessageTrash: { required: [], uids: true },
+  MailboxCreate: { required: [], uids: false },
+  MailboxDelete: { required: [], uids: false },
+  MailboxRename: { required: ["oldMailbox"], uids: false },
+  MailboxSubscribe: { required: [], uids: false },
+  MailboxUnSubscribe: { required: [], uids: false },
+};
+
+/** Every event name, in the order of the documentation. */
+export const EVENT_NAMES = Object.keys(SHAPES) as readonly EventName[];
+
+const FIELD_TYPES: Readonly<Record<string, FieldType>> = {
+  by: "string",
+  uidvalidity: "uint",
+  uids: "uid-set",
+  oldMailbox: "string",
+  oldUidvalidity: "uint",
+  oldUids: "uid-set",
+  flags: "strings",
+  size: "uint",
+  messageId: "string",
+  from: "string",
+  subject: "string",
+  service: "string",
+  session: "string",
+  backend: "string",
+  resolver: "string",
+};
+
+/** Dovecot's own bound on a user name is lower; a memcached key takes 250 bytes. */
+const MAX_USER_LENGTH = 1024;
+/** Dovecot's MAILBOX_LIST_NAME_MAX_LENGTH. */
+const MAX_MAILBOX_LENGTH = 4096;
+
+// oxlint-disable-next-line no-control-regex -- control characters are what it is to find
+const CONTROL = /[\u0000-\u001f\u007f]/;
+
+/**
+ * One line of the journal as an event. Anything can stand in a journal that many processes write, so everything
+ * the rest of the program relies on is checked here.
+ * @throws OcnotifyError ERR_RECORD_SYNTAX (not a JSON object), ERR_RECORD_VERSION (not version 1),
+ * ERR_RECORD (a field that is missing or not what it must be; the message names it)
+ */
+export function parseRecord(line: string): MailboxEvent {
+  let record: Record<string, unknown>;
+  try {
+    record = JSON.parse(line) as Record<string, unknown>;
+  } catch (error) {
+    throw new OcnotifyError("ERR_RECORD_SYNTAX", `not JSON: ${(error as Error).message}`, { cause: error });
+  }
+  if (typeof record !== "object" || record === null || Array.isArray(record)) {
+    throw new OcnotifyError("ERR_RECORD_SYNTAX", "not a JSON object");
+  }
+  if (record["v"] !== 1) {
+    throw new OcnotifyError("ERR_RECORD_VERSION", `record version ${JSON.stringify(record["v"])}, only 1 is known`);
+  }
+  const name = record["event"];
+  const shape = typeof name === "string" && Object.hasOwn(SHAPES, name) ? SHAPES[name as EventName] : undefined;
+  if (shape === undefined) throw refused("event", `unknown: ${JSON.stringify(name)?.slice(0, 80)}`);
+
+  const { ts, user, mailbox, sep, cn } = record;
+  if (typeof ts !== "number" || !Number.isSafeInteger(ts) || ts < 0) throw refused("ts", "not microseconds");
+  checkName("user", user, MAX_USER_LENGTH);
+  checkName("mailbox", mailbox, MAX_MAILBOX_LENGTH);
+  if (typeof sep !== "string" || sep.length !== 1 || sep < " " || sep > "~") throw refused("sep", "not one character");
+  if (cn !== undefined && cn !== "username" && cn !== "email") throw refused("cn", "neither username nor email");
+  for (const field of shape.required) {
+    if (record[field] === undefined) throw refused(field, "missing");
+  }
+  for (const field in record) {
+    const type = FIELD_TYPES[field];
+    if (type !== undefined) checkField(field, record[field], type);
+  }
+  if (record["oldMailbox"] !== undefined) checkName("oldMailbox", record["oldMailbox"], MAX_MAILBOX_LENGTH);
+  if (shape.uids && record["uids"] !== undefined && record["oldUids"] !== undefined) checkMatching(record);
+  return record as unknown as MailboxEvent;
+}
+
+function refused(field: string, reason: string): OcnotifyError {
+  return new OcnotifyError("ERR_RECORD", `field "${field}": ${reason}`);
+}
+
+function checkName(field: string, value: unknown, maxLength: number): void {
+  if (typeof value !== "string") throw refused(field, "not a string");
+  if (value === "") throw refused(field, "empty");
+  if (value.length > maxLength) throw refused(field, `${value.length} characters, at most ${maxLength} are allowed`);
+  if (CONTROL.test(value)) throw refused(field, "has a control character");
+}
+
+function checkField(field: string, value: unknown, type: FieldType): void {
+  switch (type) {
+    case "uint":
+      if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) throw refused(field, "not a number");
+      return;
+    case "string":
+      if (typeof value !== "string") throw refused(field, "not a string");
+      return;
+    case "strings":
+      if (!Array.isArray(value) || value.some((item) => typeof item !== "string")) {
+        throw refused(field, "not an array of strings");
+      }
+      return;
+    case "uid-set": {
+      if (typeof value !== "string") throw refused(field, "not a sequence-set");
+      const result = countUids(value);
+      if ("refused" in result) throw refused(field, `${result.refused}: ${JSON.stringify(value.slice(0, 80))}`);
+    }
+  }
+}
+
+/** The two sets of a copy or a move pair up, so they are of one length. */
+function checkMatching(record: Record<string, unknown>): void {
+  const here = countUids(record["uids"] as string);
+  const there = countUids(record["oldUids"] as string);
+  if ("count" in here && "count" in there && here.count !== there.count) {
+    throw refused("oldUids", `${there.count} messages, but uids has ${here.count}`);
+  }
+}

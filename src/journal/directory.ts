@@ -1,0 +1,327 @@
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, unlinkSync, watch } from "node:fs";
+import type { BigIntStats, FSWatcher } from "node:fs";
+import { opendir } from "node:fs/promises";
+import { join } from "node:path";
+import { OcnotifyError } from "../errors.ts";
+import { Once, type Logger } from "../log.ts";
+import { Owners } from "./owners.ts";
+import { parseSegmentName, type Segment } from "./segment.ts";
+
+/** The kernel's queue of changes may overflow, unseen by us: so often the directory is listed anew all the same. */
+const RESCAN_MS = 60_000;
+const REOPEN_MS = 5_000;
+const MAX_OPEN_FILES = 64;
+
+export interface DirectoryCounters {
+  /** Files in the directory that are not read, by reason. */
+  untrusted: Record<string, number>;
+}
+
+/**
+ * The journal's directory: which segments there are, how far each is written, and their bytes. Shared by every
+ * destination's tail. The kernel tells of changes (inotify), so an idle directory costs nothing.
+ */
+export class JournalDirectory {
+  readonly path: string;
+  readonly owners: Owners;
+  readonly segments = new Map<string, Segment>();
+  readonly counters: DirectoryCounters = { untrusted: {} };
+  readonly #log: Logger;
+  readonly #once = new Once();
+  readonly #untrusted = new Map<string, string>();
+  readonly #files = new Map<Segment, number>();
+  readonly #listeners = new Set<(changed: readonly Segment[]) => void>();
+  readonly #dirty = new Set<string>();
+  #watcher: FSWatcher | undefined;
+  #rescan: NodeJS.Timeout | undefined;
+  #scheduled: NodeJS.Immediate | undefined;
+  #scanning: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(path: string, owners: Owners, log: Logger) {
+    this.path = path;
+    this.owners = owners;
+    this.#log = log;
+  }
+
+  /**
+   * Lists the directory and goes on watching it.
+   * @throws OcnotifyError ERR_JOURNAL_DIRECTORY when it is missing, is no directory or may not be listed
+   */
+  async open(): Promise<void> {
+    try {
+      this.#watch();
+      await this.#scan();
+    } catch (error) {
+      this.close();
+      throw directoryError(this.path, error);
+    }
+    this.#rescan = setInterval(() => void this.#rescanNow(), RESCAN_MS);
+    this.#rescan.unref();
+  }
+
+  /** Calls `listener` with the segments that are new, have grown, shrunk or gone; returns how to stop that. */
+  onChange(listener: (changed: readonly Segment[]) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Fills `target` from `position` on; returns the number of bytes, 0 at the end or when the file is gone.
+   * The file that is read is the one that was looked at, whatever has been put in its place.
+   */
+  read(segment: Segment, position: number, target: Buffer, length = target.length): number {
+    const file = this.#file(segment);
+    if (file === undefined) return 0;
+    try {
+      return readSync(file, target, 0, length, position);
+    } catch (error) {
+      this.#closeFile(segment);
+      if (this.#once.first(`read ${segment.name}`)) {
+        this.#log.error({ segment: segment.name, position }, `cannot read the segment: ${(error as Error).message}`);
+      }
+      return 0;
+    }
+  }
+
+  /** Deletes a segment unless something was written to it since `size` was read. Returns whether it is gone. */
+  remove(segment: Segment): boolean {
+    const path = join(this.path, segment.name);
+    try {
+      const stats = lstatSync(path, { bigint: true });
+      if (identityOf(stats) === segment.identity) {
+        if (Number(stats.size) !== segment.size) {
+          this.#markDirty(segment.name);
+          return false;
+        }
+        unlinkSync(path);
+      }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
+        if (this.#once.first(`remove ${(error as NodeJS.ErrnoException).code}`)) {
+          this.#log.error(
+            `cannot delete old segments of the journal: ${(error as Error).message}. The daemon's user must own ${this.path}`,
+          );
+        }
+        return false;
+      }
+    }
+    this.#forget(segment);
+    return true;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#watcher?.close();
+    clearInterval(this.#rescan);
+    clearImmediate(this.#scheduled);
+    for (const segment of [...this.#files.keys()]) this.#closeFile(segment);
+  }
+
+  #watch(): void {
+    const watcher = watch(this.path, (_event, name) => {
+      // A change without a name, or one of the directory itself, can mean anything.
+      if (name === null || parseSegmentName(name) === undefined) this.#checkDirectory();
+      else this.#markDirty(name);
+    });
+    watcher.on("error", (error) => this.#lost(error));
+    this.#watcher = watcher;
+  }
+
+  #checkDirectory(): void {
+    try {
+      lstatSync(this.path);
+    } catch (error) {
+      this.#lost(error as Error);
+    }
+  }
+
+  /** The directory is gone: mails are still delivered, so watch out for its return. */
+  #lost(error: Error): void {
+    if (this.#closed) return;
+    this.#watcher?.close();
+    this.#watcher = undefined;
+    this.#log.error(`${directoryError(this.path, error).message}. Looking for it every ${REOPEN_MS / 1000} s`);
+    const timer = setInterval(() => {
+      if (this.#closed) return clearInterval(timer);
+      try {
+        this.#watch();
+      } catch {
+        return;
+      }
+      clearInterval(timer);
+      this.#log.info({ directory: this.path }, "the journal directory is back");
+      void this.#rescanNow();
+    }, REOPEN_MS);
+    timer.unref();
+  }
+
+  async #rescanNow(): Promise<void> {
+    try {
+      await this.#scan();
+    } catch (error) {
+      if (this.#watcher !== undefined) this.#lost(error as Error);
+    }
+  }
+
+  async #scan(): Promise<void> {
+    this.#scanning ??= this.#list().finally(() => {
+      this.#scanning = undefined;
+    });
+    return this.#scanning;
+  }
+
+  async #list(): Promise<void> {
+    const before = new Set(this.segments.keys());
+    for await (const entry of await opendir(this.path, { bufferSize: 256 })) {
+      if (parseSegmentName(entry.name) === undefined) continue;
+      before.delete(entry.name);
+      this.#dirty.add(entry.name);
+      if (this.#dirty.size >= 1024) this.#refresh();
+    }
+    for (const name of before) this.#dirty.add(name);
+    this.#refresh();
+  }
+
+  #markDirty(name: string): void {
+    this.#dirty.add(name);
+    // After the poll phase: every change of this turn is looked at together.
+    this.#scheduled ??= setImmediate(() => {
+      this.#scheduled = undefined;
+      this.#refresh();
+    });
+  }
+
+  #refresh(): void {
+    const changed: Segment[] = [];
+    for (const name of this.#dirty) this.#look(name, changed);
+    this.#dirty.clear();
+    if (changed.length === 0) return;
+    for (const listener of this.#listeners) listener(changed);
+  }
+
+  #look(name: string, changed: Segment[]): void {
+    const known = this.segments.get(name);
+    let stats: BigIntStats | undefined;
+    try {
+      stats = lstatSync(join(this.path, name), { bigint: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
+        this.#distrust(name, `cannot be looked at: ${(error as Error).message}`);
+      }
+    }
+    if (known !== undefined && (stats === undefined || identityOf(stats) !== known.identity)) {
+      this.#forget(known);
+      changed.push(known);
+    }
+    if (stats === undefined) {
+      this.#untrusted.delete(name);
+      return;
+    }
+    const parsed = parseSegmentName(name);
+    const fault = parsed === undefined ? "not a segment" : faultOf(stats, parsed.euid);
+    if (parsed === undefined || fault !== undefined) {
+      this.#distrust(name, fault ?? "");
+      return;
+    }
+    this.#untrusted.delete(name);
+    const size = Number(stats.size);
+    const modified = Number(stats.mtimeMs);
+    const current = this.segments.get(name);
+    if (current === undefined) {
+      const uid = Number(stats.uid);
+      const segment = { name, bucket: parsed.bucket, uid, identity: identityOf(stats), size, modified, gone: false };
+      this.segments.set(name, segment);
+      changed.push(segment);
+    } else if (current.size !== size) {
+      current.size = size;
+      current.modified = modified;
+      changed.push(current);
+    }
+  }
+
+  #distrust(name: string, fault: string): void {
+    if (this.#untrusted.get(name) === fault) return;
+    if (this.#untrusted.size >= 100_000) this.#untrusted.clear();
+    this.#untrusted.set(name, fault);
+    this.counters.untrusted[fault] = (this.counters.untrusted[fault] ?? 0) + 1;
+    if (this.#once.first(fault)) {
+      this.#log.warn({ segment: name, directory: this.path }, `not reading this file: ${fault}. Told once for all such`);
+    }
+  }
+
+  #forget(segment: Segment): void {
+    segment.gone = true;
+    if (this.segments.get(segment.name) === segment) this.segments.delete(segment.name);
+    this.#closeFile(segment);
+  }
+
+  #file(segment: Segment): number | undefined {
+    const open = this.#files.get(segment);
+    if (open !== undefined) return open;
+    if (segment.gone) return undefined;
+    let file: number | undefined;
+    try {
+      // O_NONBLOCK: should a FIFO have taken its place, opening it must not hang.
+      file = openSync(
+        join(this.path, segment.name),
+        constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
+      );
+      if (identityOf(fstatSync(file, { bigint: true })) !== segment.identity) {
+        closeSync(file);
+        this.#markDirty(segment.name);
+        return undefined;
+      }
+    } catch (error) {
+      if (file !== undefined) closeSync(file);
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") this.#markDirty(segment.name);
+      else if (this.#once.first(`open ${segment.uid} ${(error as NodeJS.ErrnoException).code}`)) {
+        this.#log.error(
+          { segment: segment.name },
+          `cannot read the segment: ${(error as Error).message}. The daemon's group must own the files of ${this.path}: the directory needs mode 3733 and that group`,
+        );
+      }
+      return undefined;
+    }
+    if (this.#files.size >= MAX_OPEN_FILES) {
+      const oldest = this.#files.keys().next().value;
+      if (oldest !== undefined) this.#closeFile(oldest);
+    }
+    this.#files.set(segment, file);
+    return file;
+  }
+
+  #closeFile(segment: Segment): void {
+    const file = this.#files.get(segment);
+    if (file === undefined) return;
+    this.#files.delete(segment);
+    closeSync(file);
+  }
+}
+
+function identityOf(stats: BigIntStats): string {
+  return `${stats.dev}:${stats.ino}:${stats.birthtimeNs}`;
+}
+
+/** Why a file is not a segment that its writer made, or undefined when it is one. */
+function faultOf(stats: BigIntStats, euid: number): string | undefined {
+  if (stats.isSymbolicLink()) return "a symbolic link";
+  if (!stats.isFile()) return "not a regular file";
+  if (stats.nlink !== 1n) return "a file with several hard links";
+  if (Number(stats.uid) !== euid) return "its owner is not the uid in its name";
+  return undefined;
+}
+
+function directoryError(path: string, error: unknown): OcnotifyError {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const remedy =
+    code === "ENOENT"
+      ? `Create it: install -d -m 3733 -o <user of the daemon> -g <its group> ${path}`
+      : code === "EACCES"
+        ? "It must belong to the daemon's user, with mode 3733"
+        : code === "ENOTDIR"
+          ? "Name a directory"
+          : message;
+  const what = code === "ENOENT" ? "does not exist" : code === "EACCES" ? "may not be listed" : `cannot be read (${code})`;
+  return new OcnotifyError("ERR_JOURNAL_DIRECTORY", `journal directory ${path} ${what}. ${remedy}`, { cause: error });
+}

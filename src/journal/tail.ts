@@ -1,0 +1,355 @@
+import { parseRecord, type EventRecord, type MailboxEvent } from "../event.ts";
+import { Once, type Logger } from "../log.ts";
+import type { Cursor } from "./cursor.ts";
+import type { JournalDirectory } from "./directory.ts";
+import type { Segment } from "./segment.ts";
+
+/** The longest line that is a record; a longer one is skipped to its end. */
+const MAX_LINE = 64 * 1024;
+const CHUNK = 256 * 1024;
+/** Malformed lines of one segment that are logged. */
+const MAX_TOLD = 5;
+const NEWLINE = 0x0a;
+/** How a record begins. A torn record has no newline, so the next one follows it on the same line. */
+const RECORD_START = Buffer.from('{"v":');
+
+export interface TailCounters {
+  /** Records read. */
+  records: number;
+  /** Bytes read, garbage included. */
+  bytes: number;
+  /** Lines that are no records. */
+  malformed: number;
+  /** Records that name a user for whom their segment's owner does not speak. */
+  untrusted: number;
+}
+
+/** How far a tail has read one segment, and what of that has not been answered. */
+class Progress {
+  readonly segment: Segment;
+  readAt: number;
+  /** Within a line that is longer than a record may be. */
+  skipping = false;
+  /** The size at which the last line had no end yet: nothing to read before it grows. */
+  stuckAt = -1;
+  /** Its owner spoke for somebody else: left alone from there on, to be read when the configuration allows it. */
+  distrusted = false;
+  queued = false;
+  malformed = 0;
+  /** Insertion order is journal order, so the first key is the cursor. */
+  readonly unanswered = new Map<number, EventRecord>();
+
+  constructor(segment: Segment, readAt: number) {
+    this.segment = segment;
+    this.readAt = readAt;
+  }
+
+  get unread(): boolean {
+    const { size, gone } = this.segment;
+    return !gone && !this.distrusted && size > this.readAt && size !== this.stuckAt;
+  }
+
+  get cursor(): number {
+    const first = this.unanswered.keys().next();
+    return first.done === true ? this.readAt : first.value;
+  }
+}
+
+/** The segments of one uid that have something to read, oldest bucket first. */
+class Chain {
+  readonly #list: Progress[] = [];
+  #head = 0;
+
+  get first(): Progress | undefined {
+    return this.#list[this.#head];
+  }
+
+  insert(progress: Progress): void {
+    progress.queued = true;
+    let at = this.#list.length;
+    // What is new is nearly always the newest.
+    while (at > this.#head && (this.#list[at - 1] as Progress).segment.bucket > progress.segment.bucket) at--;
+    this.#list.splice(at, 0, progress);
+  }
+
+  removeFirst(): void {
+    const first = this.first;
+    if (first === undefined) return;
+    first.queued = false;
+    this.#head++;
+    if (this.#head > 1024 && this.#head * 2 > this.#list.length) {
+      this.#list.splice(0, this.#head);
+      this.#head = 0;
+    }
+  }
+
+  unreadBytes(): number {
+    let bytes = 0;
+    for (const { segment, readAt } of this.#list.slice(this.#head)) bytes += Math.max(0, segment.size - readAt);
+    return bytes;
+  }
+}
+
+/**
+ * One destination's reader of the journal. What one uid wrote is read in the order in which it was written, which
+ * is the order of each user's changes; the uids take turns, so that a backlog of one does not hold up another.
+ */
+export class Tail {
+  readonly counters: TailCounters = { records: 0, bytes: 0, malformed: 0, untrusted: 0 };
+  readonly #directory: JournalDirectory;
+  readonly #log: Logger;
+  readonly #once = new Once();
+  readonly #progress = new Map<EventRecord["segment"], Progress>();
+  /** By uid: what is to be read, oldest bucket first. The Map's order is whose turn it is. */
+  readonly #ready = new Map<number, Chain>();
+  readonly #chunk = Buffer.allocUnsafe(CHUNK);
+  readonly #line = Buffer.allocUnsafe(MAX_LINE + 1);
+  readonly #wake: () => void;
+  readonly #stopListening: () => void;
+  #unanswered = 0;
+
+  /**
+   * @param cursor where to begin; a segment that it does not name is read from its start
+   * @param wake called when there is something to read
+   */
+  constructor(directory: JournalDirectory, cursor: Cursor | undefined, wake: () => void, log: Logger) {
+    this.#directory = directory;
+    this.#log = log;
+    this.#wake = wake;
+    for (const segment of inOrder(directory.segments.values())) this.#follow(segment, cursor);
+    this.#stopListening = directory.onChange((changed) => {
+      for (const segment of inOrder(changed)) this.#changed(segment);
+      if (this.#ready.size > 0) wake();
+    });
+  }
+
+  /** Records read and not yet answered. */
+  get unanswered(): number {
+    return this.#unanswered;
+  }
+
+  /** Whether `read` has something to read. */
+  get behind(): boolean {
+    return this.#ready.size > 0;
+  }
+
+  /** Bytes of the journal not yet read. */
+  get unreadBytes(): number {
+    let bytes = 0;
+    for (const chain of this.#ready.values()) bytes += chain.unreadBytes();
+    return bytes;
+  }
+
+  /** Reads one chunk of the uid whose turn it is and appends its records to `records`. */
+  read(records: EventRecord[]): void {
+    const turn = this.#ready.entries().next();
+    if (turn.done === true) return;
+    const [uid, chain] = turn.value;
+    this.#ready.delete(uid);
+    const progress = chain.first;
+    if (progress?.unread === true) {
+      if (this.#mayRead(progress)) this.#readChunk(progress, records);
+      else progress.stuckAt = progress.segment.size;
+    }
+    if (progress?.unread !== true) chain.removeFirst();
+    if (chain.first !== undefined) this.#ready.set(uid, chain);
+  }
+
+  /** A record is answered: it need not be read again. */
+  answered(record: EventRecord): void {
+    const progress = this.#progress.get(record.segment);
+    if (progress?.unanswered.delete(record.offset) !== true) return;
+    this.#unanswered--;
+    if (progress.segment.gone && progress.unanswered.size === 0) this.#progress.delete(record.segment);
+  }
+
+  /** The event of a record whose event was put away, read from the journal again; undefined when it is gone. */
+  load(record: EventRecord): MailboxEvent | undefined {
+    if (record.event !== undefined) return record.event;
+    const segment = this.#progress.get(record.segment)?.segment;
+    if (segment === undefined) return undefined;
+    const target = this.#line;
+    const read = this.#directory.read(segment, record.offset, target);
+    const end = target.subarray(0, read).indexOf(NEWLINE);
+    if (end === -1) return undefined;
+    try {
+      return parseRecord(target.toString("utf8", 0, end));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Where to go on after a restart. */
+  cursor(): Cursor {
+    const cursor = new Map<string, { identity: string; offset: number }>();
+    for (const progress of this.#progress.values()) {
+      const { segment } = progress;
+      if (!segment.gone) cursor.set(segment.name, { identity: segment.identity, offset: progress.cursor });
+    }
+    return cursor;
+  }
+
+  /** Whether every record of the segment is answered, so that it may be deleted. */
+  isPast(segment: Segment): boolean {
+    const progress = this.#progress.get(segment);
+    return progress !== undefined && progress.cursor >= segment.size;
+  }
+
+  close(): void {
+    this.#stopListening();
+  }
+
+  #follow(segment: Segment, cursor: Cursor | undefined): void {
+    const saved = cursor?.get(segment.name);
+    const known = saved !== undefined && saved.identity === segment.identity && saved.offset <= segment.size;
+    const progress = new Progress(segment, known ? saved.offset : 0);
+    this.#progress.set(segment, progress);
+    this.#enqueue(progress);
+  }
+
+  #changed(segment: Segment): void {
+    const progress = this.#progress.get(segment);
+    if (segment.gone) {
+      // What was read and is not answered goes on from memory; what was put away is lost with the file.
+      if (progress !== undefined && progress.unanswered.size === 0) this.#progress.delete(segment);
+      return;
+    }
+    if (progress === undefined) {
+      this.#follow(segment, undefined);
+      return;
+    }
+    if (segment.size < progress.readAt) {
+      this.#log.warn(
+        { segment: segment.name, read: progress.readAt, size: segment.size },
+        "the segment has shrunk: somebody else writes to it. Going on at its new end",
+      );
+      progress.readAt = segment.size;
+      progress.skipping = false;
+    }
+    this.#enqueue(progress);
+  }
+
+  #enqueue(progress: Progress): void {
+    if (progress.queued || !progress.unread) return;
+    const { uid } = progress.segment;
+    let chain = this.#ready.get(uid);
+    if (chain === undefined) {
+      chain = new Chain();
+      this.#ready.set(uid, chain);
+    }
+    chain.insert(progress);
+  }
+
+  /** A segment of a user of the system speaks for him alone; who that is may have to be asked first. */
+  #mayRead(progress: Progress): boolean {
+    const { owners } = this.#directory;
+    const { uid } = progress.segment;
+    if (owners.speaksForAll(uid) || owners.knows(uid)) return true;
+    void owners.learn(uid).then((learned) => {
+      if (!learned) return;
+      progress.stuckAt = -1;
+      this.#enqueue(progress);
+      this.#wake();
+    });
+    return false;
+  }
+
+  #readChunk(progress: Progress, records: EventRecord[]): void {
+    const { segment } = progress;
+    const chunk = this.#chunk;
+    const wanted = Math.min(CHUNK, segment.size - progress.readAt);
+    const read = this.#directory.read(segment, progress.readAt, chunk, wanted);
+    if (read === 0) {
+      progress.stuckAt = segment.size;
+      return;
+    }
+    const from = progress.readAt;
+    let at = 0;
+    while (at < read && !progress.distrusted) {
+      const end = chunk.indexOf(NEWLINE, at);
+      if (end === -1 || end >= read) break;
+      if (end > at) this.#readLine(progress, from + at, chunk.subarray(at, end), records);
+      progress.skipping = false;
+      if (!progress.distrusted) at = end + 1;
+    }
+    const rest = read - at;
+    if (rest > MAX_LINE && !progress.distrusted) {
+      if (!progress.skipping) this.#malformed(progress, from + at, `a line of more than ${MAX_LINE} bytes`);
+      progress.skipping = true;
+      // What a garbage line ends with may be a record.
+      at = read - MAX_LINE;
+    }
+    // A line without its end is either being written or torn; the next record will end it.
+    if (rest > 0 && from + read >= segment.size) progress.stuckAt = segment.size;
+    progress.readAt = from + at;
+    this.counters.bytes += at;
+  }
+
+  #readLine(progress: Progress, offset: number, line: Buffer, records: EventRecord[]): void {
+    let start = 0;
+    let event = progress.skipping ? undefined : this.#parse(progress, offset, line);
+    if (event === undefined) {
+      start = line.lastIndexOf(RECORD_START);
+      if (start < 0 || (start === 0 && !progress.skipping)) return;
+      event = this.#parse(undefined, offset + start, line.subarray(start));
+      if (event === undefined) return;
+    }
+    if (!this.#mayName(progress, offset, event)) return;
+    const record: EventRecord = { segment: progress.segment, offset: offset + start, ts: event.ts, event };
+    progress.unanswered.set(record.offset, record);
+    this.#unanswered++;
+    this.counters.records++;
+    records.push(record);
+  }
+
+  /** @param progress whom to tell of a line that is no record; undefined when that has been done */
+  #parse(progress: Progress | undefined, offset: number, line: Buffer): MailboxEvent | undefined {
+    if (line.length > MAX_LINE) {
+      if (progress !== undefined) this.#malformed(progress, offset, `a line of more than ${MAX_LINE} bytes`);
+      return undefined;
+    }
+    try {
+      return parseRecord(line.toString());
+    } catch (error) {
+      if (progress !== undefined) this.#malformed(progress, offset, (error as Error).message);
+      return undefined;
+    }
+  }
+
+  #malformed(progress: Progress, offset: number, reason: string): void {
+    this.counters.malformed++;
+    progress.malformed++;
+    if (progress.malformed > MAX_TOLD) return;
+    const last = progress.malformed === MAX_TOLD ? ". Further ones in this segment are only counted" : "";
+    this.#log.warn({ segment: progress.segment.name, offset }, `not a record, skipped: ${reason}${last}`);
+  }
+
+  #mayName(progress: Progress, offset: number, event: MailboxEvent): boolean {
+    const { owners } = this.#directory;
+    const { uid, name: segment } = progress.segment;
+    if (owners.speaksForAll(uid)) return true;
+    const owner = owners.nameOf(uid);
+    if (owner === event.user.toLowerCase()) return true;
+    this.counters.untrusted++;
+    const { user, by } = event;
+    if (owner !== undefined && owner === by?.toLowerCase()) {
+      // A user of the system who changed another's mailbox: nobody vouches for him, but his own records count.
+      if (this.#once.first(`shared ${uid}`)) {
+        this.#log.warn({ segment, offset, user, by }, `not believed: user ${by} may not speak for user ${user}`);
+      }
+      return false;
+    }
+    progress.distrusted = true;
+    if (this.#once.first(`untrusted ${uid}`)) {
+      this.#log.error(
+        { segment, offset, user, uid },
+        `not believed: uid ${uid} wrote of user ${user}. Its segments are left as they are. If Dovecot delivers as uid ${uid}, add it to journal.mail_users and restart`,
+      );
+    }
+    return false;
+  }
+}
+
+function inOrder(segments: Iterable<Segment>): Segment[] {
+  return [...segments].toSorted((a, b) => a.bucket - b.bucket);
+}

@@ -1,0 +1,47 @@
+import { pino, type Logger } from "pino";
+import { PinoPretty } from "pino-pretty";
+
+export type { Logger } from "pino";
+
+export const LOG_LEVELS = ["error", "warn", "info", "debug"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+export const LOG_FORMATS = ["text", "json"] as const;
+export type LogFormat = (typeof LOG_FORMATS)[number];
+
+/**
+ * The program's log, on stderr. `warn`: nothing is lost yet; `error`: the operator must act.
+ * Text is for people and for the journal of systemd, which adds the time itself; json is one object a line.
+ */
+export function createLog(options: { level: LogLevel; format: LogFormat }): Logger {
+  const underSystemd = process.env["JOURNAL_STREAM"] !== undefined;
+  const stream =
+    options.format === "json"
+      ? pino.destination({ dest: 2, sync: true })
+      : PinoPretty({
+          destination: 2,
+          sync: true,
+          colorize: process.stderr.isTTY,
+          singleLine: true,
+          translateTime: underSystemd ? false : "SYS:yyyy-mm-dd HH:MM:ss.l",
+          ignore: underSystemd ? "pid,hostname,time" : "pid,hostname",
+        });
+  return pino({ level: options.level, base: null, formatters: { level: (label) => ({ level: label }) } }, stream);
+}
+
+/** Remembers what was logged, so that a cause is told once and not per record. Forgets everything when full. */
+export class Once {
+  readonly #seen = new Set<string>();
+
+  /** True the first time that it is asked for `key`. */
+  first(key: string): boolean {
+    if (this.#seen.has(key)) return false;
+    if (this.#seen.size >= 10_000) this.#seen.clear();
+    this.#seen.add(key);
+    return true;
+  }
+
+  /** The cause is over: when it comes back, it is told again. */
+  forget(key: string): void {
+    this.#seen.delete(key);
+  }
+}
