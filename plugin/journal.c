@@ -150,7 +150,7 @@ void journal_append(struct event *event, const char *dir,
 		    const void *data, size_t size)
 {
 	struct stat st;
-	const char *path;
+	const char *path = dir;
 	ssize_t ret;
 	unsigned int try;
 	int fd;
@@ -185,4 +185,7 @@ void journal_append(struct event *event, const char *dir,
 		i_close_fd(&fd);
 		return;
 	}
+	journal_problem(event, JOURNAL_PROBLEM_FOREIGN, path,
+		"Somebody deletes segments while they are being written; "
+		"only the daemon should, and only old ones");
 }
