@@ -8,6 +8,11 @@
 static char line[4 * 1024 * 1024];
 static unsigned char message[2 * 1024 * 1024];
 
+static int nibble(char digit)
+{
+	return digit <= '9' ? digit - '0' : digit - 'a' + 10;
+}
+
 int main(int argc, char **argv)
 {
 	int sock, off = 0;
@@ -26,7 +31,7 @@ int main(int argc, char **argv)
 	while (fgets(line, sizeof(line), stdin) != NULL) {
 		len = strcspn(line, "\n") / 2;
 		for (i = 0; i < len; i++)
-			sscanf(line + 2 * i, "%2hhx", &message[i]);
+			message[i] = nibble(line[2 * i]) << 4 | nibble(line[2 * i + 1]);
 		if (nn_send(sock, message, len, 0) < 0) {
 			fprintf(stderr, "%s\n", nn_strerror(nn_errno()));
 			return 1;

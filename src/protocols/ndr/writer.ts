@@ -7,29 +7,34 @@ export class NdrWriter {
 
   u8(value: number, field: string): void {
     this.#check(value, 0xff, field);
-    this.#bytes.writeUInt8(value, this.#reserve(1));
+    const at = this.#reserve(1);
+    this.#bytes.writeUInt8(value, at);
   }
 
   u16(value: number, field: string): void {
     this.#check(value, 0xffff, field);
-    this.#bytes.writeUInt16LE(value, this.#reserve(2));
+    const at = this.#reserve(2);
+    this.#bytes.writeUInt16LE(value, at);
   }
 
   u32(value: number, field: string): void {
     this.#check(value, 0xffff_ffff, field);
-    this.#bytes.writeUInt32LE(value, this.#reserve(4));
+    const at = this.#reserve(4);
+    this.#bytes.writeUInt32LE(value, at);
   }
 
   u64(value: bigint, field: string): void {
     if (value < 0n || value > 0xffff_ffff_ffff_ffffn) {
       throw new NdrError("ERR_NDR_RANGE", this.#length, `${field}: ${value} does not fit in 64 bits`);
     }
-    this.#bytes.writeBigUInt64LE(value, this.#reserve(8));
+    const at = this.#reserve(8);
+    this.#bytes.writeBigUInt64LE(value, at);
   }
 
   /** `value` as it is. */
   bytes(value: Uint8Array): void {
-    this.#bytes.set(value, this.#reserve(value.length));
+    const at = this.#reserve(value.length);
+    this.#bytes.set(value, at);
   }
 
   /** `value` and a NUL; `value` has none itself. */
@@ -61,6 +66,7 @@ export class NdrWriter {
     }
   }
 
+  /** Makes room, which can replace `#bytes`: call it before looking at that. */
   #reserve(length: number): number {
     const start = this.#length;
     const needed = start + length;

@@ -59,8 +59,10 @@ function answers(path: string): Promise<boolean> {
 }
 
 function listenError(error: unknown, address: SpAddress): SpError {
-  if (hasCode(error, "ENOENT") && address.transport === "ipc") {
-    return new SpError("ERR_SP_IO", `${formatAddress(address)}: its directory does not exist`, { cause: error });
+  // libuv says EACCES for a missing directory too.
+  if (hasCode(error, "EACCES") && address.transport === "ipc") {
+    const message = `${formatAddress(address)}: its directory does not exist or may not be written to`;
+    return new SpError("ERR_SP_IO", message, { cause: error });
   }
   return fromSystemError(error, formatAddress(address));
 }

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { parseAddress } from "../../../src/protocols/sp/address.ts";
-import type { SpError } from "../../../src/protocols/sp/errors.ts";
+import { SpError } from "../../../src/protocols/sp/errors.ts";
 import { encodeFrame } from "../../../src/protocols/sp/frame.ts";
 import { encodeHandshake } from "../../../src/protocols/sp/handshake.ts";
 import { connectPush, type PushConnection } from "../../../src/protocols/sp/push-connection.ts";
@@ -58,6 +58,26 @@ async function withPeer(
   }
 }
 
+async function delivers(peer: Peer): Promise<void> {
+  try {
+    const connection = await open(peer.address);
+    const messages = [Buffer.from("0100ff2f", "hex"), Buffer.alloc(0), Buffer.alloc(100_000, 7), Buffer.from("last")];
+    const frames = messages.map((message) => encodeFrame(message, connection.transport));
+    let drained = 0;
+    connection.write(Buffer.concat(frames.slice(0, 2)), () => drained++);
+    for (const frame of frames.slice(2)) connection.write(frame, () => drained++);
+    await until(() => peer.messages.length === messages.length, "all messages");
+    assert.deepEqual(peer.messages, messages);
+    assert.equal(drained, 3);
+    assert.equal(connection.bytesDrained, Buffer.concat(frames).length);
+    const end = closed(connection);
+    connection.end();
+    assert.equal(await end, undefined);
+  } finally {
+    await peer.stop();
+  }
+}
+
 describe("a push connection to real libnanomsg", () => {
   let programs: NnPrograms;
   let directory: string;
@@ -69,26 +89,6 @@ describe("a push connection to real libnanomsg", () => {
     await programs.remove();
     await rm(directory, { recursive: true });
   });
-
-  async function delivers(peer: Peer): Promise<void> {
-    try {
-      const connection = await open(peer.address);
-      const messages = [Buffer.from("0100ff2f", "hex"), Buffer.alloc(0), Buffer.alloc(100_000, 7), Buffer.from("last")];
-      const frames = messages.map((message) => encodeFrame(message, connection.transport));
-      let drained = 0;
-      connection.write(Buffer.concat(frames.slice(0, 2)), () => drained++);
-      for (const frame of frames.slice(2)) connection.write(frame, () => drained++);
-      await until(() => peer.messages.length === messages.length, "all messages");
-      assert.deepEqual(peer.messages, messages);
-      assert.equal(drained, 3);
-      assert.equal(connection.bytesDrained, Buffer.concat(frames).length);
-      const end = closed(connection);
-      connection.end();
-      assert.equal(await end, undefined);
-    } finally {
-      await peer.stop();
-    }
-  }
 
   it("delivers over tcp", async () => delivers(await startNnPull(programs)));
   it("delivers over tcp on IPv6", async () =>
@@ -232,7 +232,8 @@ describe("a push connection to a peer that misbehaves", () => {
           outcome = (await closed(await open(address)))?.code;
         } catch (error) {
           // Handshake and data can arrive in one piece.
-          outcome = (error as SpError).code;
+          assert.ok(error instanceof SpError);
+          outcome = error.code;
         }
         assert.equal(outcome, "ERR_SP_FRAME");
       },

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { describe, it } from "node:test";
+import { SpError } from "../../../src/protocols/sp/errors.ts";
 import { encodeHandshake } from "../../../src/protocols/sp/handshake.ts";
 import { bindPull, type PullSocket } from "../../../src/protocols/sp/pull-socket.ts";
 import { createPush } from "../../../src/protocols/sp/push-socket.ts";
@@ -67,7 +68,7 @@ describe("a push socket", () => {
     await push.close();
     const last = (await sends).at(-1);
     assert.ok(last?.status === "rejected");
-    assert.equal((last.reason as { code: string }).code, "ERR_SP_CLOSED");
+    assert.ok(last.reason instanceof SpError && last.reason.code === "ERR_SP_CLOSED");
     server.close();
   });
 

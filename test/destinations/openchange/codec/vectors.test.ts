@@ -26,7 +26,7 @@ type Vector = { hex: string; error?: number } & (
 );
 
 const fixture = new URL("../../../fixtures/openchange-ndr.json", import.meta.url);
-const vectors = JSON.parse(readFileSync(fixture, "utf8")) as Vector[];
+const vectors: Vector[] = JSON.parse(readFileSync(fixture, "utf8"));
 
 describe("records made by OpenChange's own code", () => {
   for (const vector of vectors) {
