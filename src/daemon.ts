@@ -1,3 +1,4 @@
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config, OpenChangeConfig } from "./config.ts";
 import { Delivery } from "./delivery.ts";
@@ -8,6 +9,8 @@ import { JournalDirectory } from "./journal/directory.ts";
 import { Owners, uidsOfUsers } from "./journal/owners.ts";
 import { Retention } from "./journal/retention.ts";
 import type { Logger } from "./log.ts";
+import { serveStatus, type Status } from "./status.ts";
+import { version } from "./version.ts";
 
 export interface Daemon {
   /** Stops reading, sends what it can within the configured time, saves the cursors and releases everything. */
@@ -19,17 +22,31 @@ export interface Daemon {
  * @throws OcnotifyError for a journal, a cursor or a setting that cannot be used
  */
 export async function startDaemon(config: Config, log: Logger): Promise<Daemon> {
+  await mkdir(config.state_directory, { recursive: true }).catch((error: Error) => {
+    throw new OcnotifyError("ERR_STATE_DIRECTORY", `state_directory: ${error.message}`, { cause: error });
+  });
+  const since = new Date().toISOString();
   const owners = new Owners(await knownUids(config.journal.mail_users, log));
   const directory = new JournalDirectory(config.journal.directory, owners, log);
-  await directory.open();
   const deliveries: Delivery[] = [];
+  const status = (): Status => ({
+    version,
+    pid: process.pid,
+    since,
+    journal: { directory: directory.path, segments: directory.segments.size, ...directory.counters },
+    memory: { rssBytes: process.memoryUsage.rss() },
+    destinations: Object.fromEntries(deliveries.map((delivery) => [delivery.name, delivery.status()])),
+  });
+  const server = await serveStatus(config.state_directory, status);
   try {
+    await directory.open();
     for (const [name, settings] of Object.entries(config.destinations)) {
       deliveries.push(await startDelivery(name, settings, config, directory, log.child({ destination: name })));
     }
   } catch (error) {
     for (const delivery of deliveries) await delivery.close(0);
     directory.close();
+    server.close();
     throw error;
   }
   const isPast: Delivery["isPast"] = (segment) => deliveries.every((delivery) => delivery.isPast(segment));
@@ -42,6 +59,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
       retention.stop();
       await Promise.all(deliveries.map((delivery) => delivery.close(config.drain_timeout)));
       directory.close();
+      server.close();
     },
   };
 }

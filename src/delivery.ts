@@ -1,11 +1,9 @@
-import { mkdir } from "node:fs/promises";
-import { dirname } from "node:path";
-import type { Answers, Destination } from "./destinations/destination.ts";
+import type { Answers, Destination, DestinationStatus } from "./destinations/destination.ts";
 import type { EventRecord, MailboxEvent } from "./event.ts";
 import { loadCursor, saveCursor } from "./journal/cursor.ts";
 import type { JournalDirectory } from "./journal/directory.ts";
 import type { Segment } from "./journal/segment.ts";
-import { Tail } from "./journal/tail.ts";
+import { Tail, type TailCounters } from "./journal/tail.ts";
 import { Once, type Logger } from "./log.ts";
 
 /** Events held in memory at once; further ones stay in the journal until these are answered or put away. */
@@ -15,12 +13,28 @@ const MAX_UNANSWERED = 400_000;
 /** A kill costs at most the notifications of this long, sent once more. */
 const SAVE_MS = 1_000;
 
+/** Bytes of a record, before any has been seen. */
+const TYPICAL_RECORD = 300;
+
 export interface DeliverySettings {
   /** The destination's name, for the log. */
   readonly name: string;
   readonly cursorFile: string;
   /** Which events the destination is given; the others are answered at once. */
   readonly wants: (event: MailboxEvent) => boolean;
+}
+
+/** What a destination has done since the daemon started, and what it has yet to do. */
+export interface DeliveryStatus extends TailCounters, DestinationStatus {
+  /** Records that the destination does not want. */
+  readonly filtered: number;
+  /** Records that are answered. */
+  readonly done: number;
+  readonly unreadBytes: number;
+  /** Records not yet answered; those not yet read are counted by their bytes. */
+  readonly lagRecords: number;
+  /** Age of the oldest record that was read and is not yet answered. */
+  readonly lagSeconds: number;
 }
 
 /**
@@ -65,7 +79,6 @@ export class Delivery implements Answers {
     destination: (answers: Answers) => Destination,
     log: Logger,
   ): Promise<Delivery> {
-    await mkdir(dirname(settings.cursorFile), { recursive: true });
     const cursor = await loadCursor(settings.cursorFile);
     const delivery = new Delivery(settings, (wake) => new Tail(directory, cursor, wake, log), destination, log);
     delivery.#wake();
@@ -103,18 +116,18 @@ export class Delivery implements Answers {
     return this.#tail.isPast(segment);
   }
 
-  status(): {
-    records: number;
-    bytes: number;
-    malformed: number;
-    untrusted: number;
-    filtered: number;
-    done: number;
-    unanswered: number;
-    unreadBytes: number;
-  } {
-    const { unanswered, unreadBytes } = this.#tail;
-    return { ...this.#tail.counters, filtered: this.#filtered, done: this.#done, unanswered, unreadBytes };
+  status(): DeliveryStatus {
+    const { unanswered, unreadBytes, oldest, counters } = this.#tail;
+    const bytesPerRecord = counters.records === 0 ? TYPICAL_RECORD : counters.bytes / counters.records;
+    return {
+      ...counters,
+      filtered: this.#filtered,
+      done: this.#done,
+      unreadBytes,
+      lagRecords: unanswered + Math.ceil(unreadBytes / bytesPerRecord),
+      lagSeconds: oldest === undefined ? 0 : Math.max(0, Date.now() / 1e3 - oldest / 1e6),
+      ...this.destination.status(),
+    };
   }
 
   /** Stops reading, lets the destination send what it has for at most `drainMs`, and saves the cursor. */

@@ -33,12 +33,38 @@ export interface Answers {
   resume(): void;
 }
 
+/** What a destination counts since it was started. */
+export interface DestinationStatus {
+  /** Events of which it does not tell. */
+  readonly ignored: number;
+  /** Events of users whom nobody listens for. */
+  readonly nobody: number;
+  /** Notifications that a receiver has. */
+  readonly sent: number;
+  /** Events that were sent again because a connection broke. */
+  readonly resent: number;
+  /** Look-ups that got no answer, each to be tried again. */
+  readonly lookupFailures: number;
+  /** Connections that failed, each to be tried again. */
+  readonly hostFailures: number;
+  /** What was given up, for one receiver each, by reason. */
+  readonly dropped: Readonly<Partial<Record<DropReason, number>>>;
+  /** Events that wait for a look-up. */
+  readonly lookingUp: number;
+  /** Events that wait for a receiver or may yet have to be sent again, for one receiver each. */
+  readonly waiting: number;
+  /** Receivers known at the moment, and those of them that are connected. */
+  readonly hosts: number;
+  readonly connected: number;
+}
+
 /** A place to which events go. Order, retry and memory bounds within it are its own. */
 export interface Destination {
   /** False when it has as much as it may keep: no further `deliver` until it calls `resume`. */
   readonly accepting: boolean;
   /** Takes events, in journal order. Never throws; answers each later or at once. */
   deliver(records: readonly EventRecord[]): void;
+  status(): DestinationStatus;
   /** Sends what it can within `drainMs`, then releases everything; what is not answered stays in the journal. */
   close(drainMs: number): Promise<void>;
 }

@@ -140,6 +140,16 @@ export class Tail {
     return bytes;
   }
 
+  /** When the oldest event that is not yet answered happened, in microseconds of unix time; undefined when none is. */
+  get oldest(): number | undefined {
+    let oldest: number | undefined;
+    for (const { unanswered } of this.#progress.values()) {
+      const first = unanswered.values().next();
+      if (first.done !== true && (oldest === undefined || first.value.ts < oldest)) oldest = first.value.ts;
+    }
+    return oldest;
+  }
+
   /** Reads one chunk of the uid whose turn it is and appends its records to `records`. */
   read(records: EventRecord[]): void {
     const turn = this.#ready.entries().next();

@@ -4,7 +4,7 @@ import { checkKey } from "../../protocols/memcached/key.ts";
 import type { MemcachedServer } from "../../protocols/memcached/server.ts";
 import { parseAddress } from "../../protocols/sp/address.ts";
 import type { SpError } from "../../protocols/sp/errors.ts";
-import type { Answers, Destination, DropReason } from "../destination.ts";
+import type { Answers, Destination, DestinationStatus, DropReason } from "../destination.ts";
 import { charset } from "./codec/charset.ts";
 import { NewMailEncoder, type NewMail } from "./codec/newmail.ts";
 import { Endpoint, type EndpointEvents, type EndpointSettings, type Job } from "./endpoint.ts";
@@ -39,22 +39,10 @@ export interface OpenChangeSettings {
   readonly endpoint: EndpointSettings;
 }
 
-export interface OpenChangeCounters {
-  /** Events that make no notification. */
-  ignored: number;
-  /** Events of users for whom no server is registered. */
-  nobody: number;
-  /** Notifications that a host has. */
-  sent: number;
-  /** Events that were sent again because a connection broke. */
-  resent: number;
-  /** Look-ups that memcached did not answer. */
-  lookupFailures: number;
-  /** Connections to hosts that failed. */
-  hostFailures: number;
-  /** What was given up, for one host each, by reason. */
-  dropped: Partial<Record<DropReason, number>>;
-}
+type Counters = Pick<
+  DestinationStatus,
+  "ignored" | "nobody" | "sent" | "resent" | "lookupFailures" | "hostFailures" | "dropped"
+>;
 
 interface OpenChangeJob extends Job, Lookup {
   readonly resolver: Resolver;
@@ -67,7 +55,7 @@ interface OpenChangeJob extends Job, Lookup {
  * memcached that does not answer, hold up nobody else's.
  */
 export class OpenChange implements Destination {
-  readonly counters: OpenChangeCounters = {
+  readonly #counters: { -readonly [Name in keyof Counters]: Counters[Name] } = {
     ignored: 0,
     nobody: 0,
     sent: 0,
@@ -107,10 +95,10 @@ export class OpenChange implements Destination {
       write: (target, offset, mail: NewMail) => this.#encoder.write(target, offset, mail),
       unencodable: (job, error) => this.#unencodable(job as OpenChangeJob, error as Error),
       sent: (job, notifications) => {
-        this.counters.sent += notifications;
+        this.#counters.sent += notifications;
         this.#settle(job as OpenChangeJob);
       },
-      resending: (count) => (this.counters.resent += count),
+      resending: (count) => (this.#counters.resent += count),
       recovered: ({ name }) => {
         this.#once.forget(`host ${name}`);
         this.#log.info({ host: name }, "the host is back");
@@ -136,7 +124,7 @@ export class OpenChange implements Destination {
     for (const record of records) {
       const { event } = record;
       if (event === undefined || !this.#newMailEvents.has(event.event) || !("uids" in event)) {
-        this.counters.ignored++;
+        this.#counters.ignored++;
         this.#answers.done(record);
       } else {
         this.#lookUp(record, event);
@@ -145,10 +133,10 @@ export class OpenChange implements Destination {
     this.#tickSoon();
   }
 
-  /** Notifications that wait, and hosts that are connected, for the status. */
-  status(): { lookingUp: number; unsettled: number; hosts: number; connected: number } {
+  status(): DestinationStatus {
     const connected = [...this.#endpoints.values()].filter((endpoint) => endpoint.connected).length;
-    return { lookingUp: this.#lookingUp, unsettled: this.#unsettled, hosts: this.#endpoints.size, connected };
+    const hosts = this.#endpoints.size;
+    return { ...this.#counters, lookingUp: this.#lookingUp, waiting: this.#unsettled, hosts, connected };
   }
 
   async close(drainMs: number): Promise<void> {
@@ -226,7 +214,7 @@ export class OpenChange implements Destination {
       }
     }
     if (hosts.length === 0) {
-      if (value === undefined) this.counters.nobody++;
+      if (value === undefined) this.#counters.nobody++;
       this.#log.debug({ cn: job.cn, key: job.key }, "nobody is registered for the user");
       this.#answers.done(job.record);
       return;
@@ -290,7 +278,7 @@ export class OpenChange implements Destination {
   }
 
   #lookupFailed(lookups: Lookups<OpenChangeJob>, error: Error): void {
-    this.counters.lookupFailures++;
+    this.#counters.lookupFailures++;
     const { name } = lookups.server;
     if (this.#once.first(`memcached ${name}`)) {
       this.#log.warn(
@@ -313,7 +301,7 @@ export class OpenChange implements Destination {
   }
 
   #hostFailed(endpoint: Endpoint, error: SpError): void {
-    this.counters.hostFailures++;
+    this.#counters.hostFailures++;
     const [first] = endpoint.waitingJobs();
     const host = endpoint.name;
     if (this.#once.first(`host ${host}`)) {
@@ -364,7 +352,8 @@ export class OpenChange implements Destination {
   }
 
   #drop(reason: DropReason, count: number): void {
-    this.counters.dropped[reason] = (this.counters.dropped[reason] ?? 0) + count;
+    const { dropped } = this.#counters;
+    this.#counters.dropped = { ...dropped, [reason]: (dropped[reason] ?? 0) + count };
   }
 
   #settle(job: OpenChangeJob): void {

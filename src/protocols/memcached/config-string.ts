@@ -103,20 +103,20 @@ function readLines(
   depth: number,
 ): void {
   if (options.readFile === undefined) {
-    throw fail("files are not read for a string from elsewhere", "ERR_MEMCACHED_CONFIG_FILE");
+    throw fail(`${path}: files are not read for a string from elsewhere`, "ERR_MEMCACHED_CONFIG_FILE");
   }
   if (depth > MAX_FILE_DEPTH) {
-    throw fail("files include each other too deeply", "ERR_MEMCACHED_CONFIG_FILE");
+    throw fail(`${path}: files include each other too deeply`, "ERR_MEMCACHED_CONFIG_FILE");
   }
   let content: string;
   try {
     content = options.readFile(path);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw fail(`cannot read the file: ${why}`, "ERR_MEMCACHED_CONFIG_FILE", cause);
+    throw fail(`cannot read ${path}: ${why}`, "ERR_MEMCACHED_CONFIG_FILE", cause);
   }
   if (content === "") {
-    throw fail("the file is empty", "ERR_MEMCACHED_CONFIG_FILE");
+    throw fail(`${path}: the file is empty`, "ERR_MEMCACHED_CONFIG_FILE");
   }
   for (const [index, line] of content.split(/(?<=\n)/).entries()) {
     if (line !== "\n") {
@@ -259,7 +259,8 @@ class StatementReader {
   #addServer(address: MemcachedAddress): void {
     let weight = 1;
     if (this.#token.type === "weight") {
-      weight = Number(this.#token.text.slice(2));
+      // The library takes weight 0 for 1.
+      weight = Number(this.#token.text.slice(2)) || 1;
       this.#advance();
     }
     this.#builder.addServer({ ...address, weight });

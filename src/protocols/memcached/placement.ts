@@ -78,10 +78,7 @@ function weightedContinuum(servers: readonly ServerConfig[]): Continuum {
   const total = servers.reduce((sum, server) => sum + server.weight, 0);
   const pairs: [number, number][] = [];
   for (const [index, server] of servers.entries()) {
-    const share = Math.fround(server.weight / total);
-    const groups = Math.floor(
-      Math.fround(((share * KETAMA_POINTS_PER_SERVER) / KETAMA_POINTS_PER_HASH) * servers.length + 1e-10),
-    );
+    const groups = groupsOf(server.weight, total, servers.length);
     for (let group = 0; group < groups; group++) {
       const digest = createHash("md5")
         .update(`${labelOf(server)}-${group}`)
@@ -92,6 +89,13 @@ function weightedContinuum(servers: readonly ServerConfig[]): Continuum {
     }
   }
   return sorted(pairs);
+}
+
+/** The hashes of a server. Each step is rounded to a C float, as in libmemcached, which decides at whole numbers. */
+function groupsOf(weight: number, total: number, count: number): number {
+  const { fround } = Math;
+  const perServer = fround(fround(fround(weight / total) * KETAMA_POINTS_PER_SERVER) / KETAMA_POINTS_PER_HASH);
+  return Math.floor(fround(fround(perServer * count) + 1e-10));
 }
 
 /** What stands before the number of a point: the default port is left out. */

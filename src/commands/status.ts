@@ -1,0 +1,55 @@
+import type { Command } from "commander";
+import { readConfig } from "../config.ts";
+import { askStatus, type Status } from "../status.ts";
+import { example } from "./options.ts";
+
+interface StatusOptions {
+  config?: string;
+  stateDir?: string;
+  json?: true;
+}
+
+export function addStatus(program: Command): void {
+  program
+    .command("status")
+    .description("prints what the running daemon has done and how far behind it is")
+    .option("-c, --config <file>", "configuration file of the daemon")
+    .option("--state-dir <dir>", "state directory of the daemon")
+    .option("--json", "as one JSON object")
+    .addHelpText("after", example("ocnotify status"))
+    .action(async (options: StatusOptions) => {
+      const stateDirectory = options.stateDir ?? (await readConfig(options.config)).state_directory;
+      const status = await askStatus(stateDirectory);
+      process.stdout.write(options.json === true ? `${JSON.stringify(status)}\n` : describe(status));
+    });
+}
+
+function describe(status: Status): string {
+  const lines = [
+    `ocnotify ${status.version}, pid ${status.pid}, since ${status.since}, ${mebibytes(status.memory.rssBytes)} resident`,
+    `journal ${status.journal.directory}: ${status.journal.segments} segments${counts(", not read: ", status.journal.untrusted)}`,
+  ];
+  for (const [name, destination] of Object.entries(status.destinations)) {
+    const d = destination;
+    lines.push(
+      `destination ${name}`,
+      `  records    ${d.records} read (${mebibytes(d.bytes)}), ${d.malformed} malformed, ${d.untrusted} not believed`,
+      `  of these   ${d.filtered} filtered, ${d.ignored} of no interest, ${d.nobody} with nobody registered`,
+      `  sent       ${d.sent} notifications, ${d.resent} events again after a lost connection`,
+      `  dropped    ${counts("", d.dropped) || "none"}`,
+      `  failures   ${d.lookupFailures} of the resolver, ${d.hostFailures} of hosts`,
+      `  hosts      ${d.hosts} in use, ${d.connected} connected`,
+      `  behind     ${d.lagRecords} records, ${d.lagSeconds.toFixed(1)} s (${d.lookingUp} look-ups and ${d.waiting} notifications under way)`,
+    );
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function counts(before: string, values: Readonly<Record<string, number>>): string {
+  const entries = Object.entries(values);
+  return entries.length === 0 ? "" : before + entries.map(([name, count]) => `${count} ${name}`).join(", ");
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
+}
