@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { chmodSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import {
@@ -12,7 +12,7 @@ import {
   type RunningDovecot,
 } from "../helpers/dovecot.ts";
 
-const RESOLVER = "--SERVER=10.0.0.5:11211 --SERVER=10.0.0.6:11211";
+const RESOLVER = "--SERVER=10.0.0.5:11211";
 
 /** Each wrong setting has a user of its own, who gets it from the userdb. */
 const WRONG_SETTINGS = {
@@ -32,7 +32,11 @@ function steady({ ts, session, uidvalidity, ...rest }: JournalRecord): Record<st
 
 describe("a delivery", () => {
   let dovecot: RunningDovecot;
-  const ofUser = (user: string): JournalRecord[] => dovecot.records().filter((record) => record.user === user);
+  const lastOf = (user: string): JournalRecord => {
+    const record = dovecot.records().findLast((one) => one.user === user);
+    assert.ok(record, `a record of ${user}`);
+    return record;
+  };
 
   before(async () => {
     dovecot = await startDovecot({
@@ -40,9 +44,12 @@ describe("a delivery", () => {
       users: [
         "jdoe",
         "anna",
-        "jürgen@example.com",
+        "juergen@example.com",
         "longtext",
-        { name: "set@example.com", settings: { openchange_cn: "email", openchange_backend: "sogo", openchange_resolver: RESOLVER.replaceAll(" ", "\\s") } },
+        {
+          name: "set@example.com",
+          settings: { openchange_cn: "email", openchange_backend: "sogo", openchange_resolver: RESOLVER },
+        },
         { name: "fields", settings: { openchange_fields: "uid,box,msgid,size,from,subject,flags" } },
         { name: "nothing", settings: { openchange_fields: "box" } },
         { name: "deletions", settings: { openchange_events: "expunge,delete" } },
@@ -51,7 +58,6 @@ describe("a delivery", () => {
           settings: { [setting]: value },
         })),
         { name: "missing", settings: { openchange_journal: "/nonexistent/journal" } },
-        { name: "sealed", settings: { openchange_journal: "/proc/self" } },
       ],
     });
   });
@@ -66,26 +72,78 @@ describe("a delivery", () => {
     assert.equal((await deliverLda(dovecot, { user: "jdoe", mail: mail("hello", "<1@x>") })).code, 0);
     const records = dovecot.records();
     assert.deepEqual(records.map(steady), [
-      { v: 1, event: "MessageNew", user: "jdoe", mailbox: "INBOX", sep: "/", uids: "2", size: 191, messageId: "<1@x>", service: "lda" },
+      {
+        v: 1,
+        event: "MessageNew",
+        user: "jdoe",
+        mailbox: "INBOX",
+        sep: "/",
+        uids: "2",
+        size: 191,
+        messageId: "<1@x>",
+        service: "lda",
+      },
     ]);
     assert.deepEqual(Object.keys(records[0] ?? {}), [
-      "v", "ts", "event", "user", "mailbox", "sep", "uidvalidity", "uids", "size", "messageId", "service", "session",
+      "v",
+      "ts",
+      "event",
+      "user",
+      "mailbox",
+      "sep",
+      "uidvalidity",
+      "uids",
+      "size",
+      "messageId",
+      "service",
+      "session",
     ]);
   });
 
   test("by LMTP to two users is a record for each, and the first one of a mailbox tells that it was created", async () => {
     const replies = await lmtpDeliver(dovecot, [
-      { to: ["anna", "jürgen@example.com"], mail: mail("one", "<2@x>") },
+      { to: ["anna", "juergen@example.com"], mail: mail("one", "<2@x>") },
       { to: ["anna"], mail: mail("two", "<3@x>") },
     ]);
-    assert.ok(replies.every((reply) => reply.startsWith("250")), replies.join("\n"));
+    assert.ok(
+      replies.every((reply) => reply.startsWith("250")),
+      replies.join("\n"),
+    );
     assert.deepEqual(
-      dovecot.records().map(({ event, user, mailbox, uids, messageId, service }) => ({ event, user, mailbox, uids, messageId, service })),
+      dovecot.records().map(({ event, user, mailbox, uids, messageId, service }) => ({
+        event,
+        user,
+        mailbox,
+        uids,
+        messageId,
+        service,
+      })),
       [
-        { event: "MailboxCreate", user: "anna", mailbox: "INBOX", uids: undefined, messageId: undefined, service: "lmtp" },
+        {
+          event: "MailboxCreate",
+          user: "anna",
+          mailbox: "INBOX",
+          uids: undefined,
+          messageId: undefined,
+          service: "lmtp",
+        },
         { event: "MessageNew", user: "anna", mailbox: "INBOX", uids: "1", messageId: "<2@x>", service: "lmtp" },
-        { event: "MailboxCreate", user: "jürgen@example.com", mailbox: "INBOX", uids: undefined, messageId: undefined, service: "lmtp" },
-        { event: "MessageNew", user: "jürgen@example.com", mailbox: "INBOX", uids: "1", messageId: "<2@x>", service: "lmtp" },
+        {
+          event: "MailboxCreate",
+          user: "juergen@example.com",
+          mailbox: "INBOX",
+          uids: undefined,
+          messageId: undefined,
+          service: "lmtp",
+        },
+        {
+          event: "MessageNew",
+          user: "juergen@example.com",
+          mailbox: "INBOX",
+          uids: "1",
+          messageId: "<2@x>",
+          service: "lmtp",
+        },
         { event: "MessageNew", user: "anna", mailbox: "INBOX", uids: "2", messageId: "<3@x>", service: "lmtp" },
       ],
     );
@@ -103,46 +161,58 @@ describe("a delivery", () => {
 
   test("tells cn, backend and resolver when the operator set them", async () => {
     await deliverLda(dovecot, { user: "set@example.com", mail: mail("hello", "<5@x>") });
-    const record = ofUser("set@example.com").at(-1);
-    assert.deepEqual([record?.["cn"], record?.["backend"]], ["email", "sogo"]);
-    assert.deepEqual(Object.keys(record ?? {}).slice(-3), ["cn", "backend", "resolver"]);
+    const record = lastOf("set@example.com");
+    const { cn, backend, resolver } = record;
+    assert.deepEqual({ cn, backend, resolver }, { cn: "email", backend: "sogo", resolver: RESOLVER });
+    assert.deepEqual(Object.keys(record).slice(-3), ["cn", "backend", "resolver"]);
   });
 
   test("tells from, subject and flags only when asked to, as decoded text", async () => {
-    const text = mail("=?utf-8?q?Gr=C3=BC=C3=9Fe?= =?iso-8859-1?q?_=E4?=", "<6@x>", "x", "=?utf-8?b?SsO8cmdlbg==?= <j@example.org>");
+    const text = mail(
+      "=?utf-8?q?Gr=C3=BC=C3=9Fe?= =?iso-8859-1?q?_=E4?=",
+      "<6@x>",
+      "x",
+      "=?utf-8?b?SsO8cmdlbg==?= <j@example.org>",
+    );
     await deliverLda(dovecot, { user: "fields", mail: text });
-    const { subject, from, flags } = dovecot.records().at(-1) ?? {};
+    const { subject, from, flags } = lastOf("fields");
     assert.deepEqual({ subject, from, flags }, { subject: "Grüße ä", from: "Jürgen <j@example.org>", flags: [] });
   });
 
   test("cuts a long subject at 998 bytes, between two characters", async () => {
     // 1 + 2 n bytes: 998 would cut a character in two.
     const subject = `x${"ü".repeat(600)}`;
-    const words = subject.match(/.{1,20}/gu)?.map((part) => `=?utf-8?b?${Buffer.from(part).toString("base64")}?=`) ?? [];
+    const words =
+      subject.match(/.{1,20}/gu)?.map((part) => `=?utf-8?b?${Buffer.from(part).toString("base64")}?=`) ?? [];
     await deliverLda(dovecot, { user: "fields", mail: mail(words.join("\r\n "), "<7@x>") });
-    assert.equal(dovecot.records().at(-1)?.["subject"], `x${"ü".repeat(498)}`);
+    assert.equal(lastOf("fields")["subject"], `x${"ü".repeat(498)}`);
   });
 
   test("tells of the message no more than asked for", async () => {
     await deliverLda(dovecot, { user: "nothing", mail: mail("hello", "<8@x>") });
-    assert.deepEqual(steady(dovecot.records().at(-1) ?? { event: "", user: "" }), {
-      v: 1, event: "MessageNew", user: "nothing", mailbox: "INBOX", sep: "/", service: "lda",
+    assert.deepEqual(steady(lastOf("nothing")), {
+      v: 1,
+      event: "MessageNew",
+      user: "nothing",
+      mailbox: "INBOX",
+      sep: "/",
+      service: "lda",
     });
   });
 
   test("is recorded without its Message-ID if that alone would fill a record", async () => {
     await deliverLda(dovecot, { user: "longtext", mail: mail("hello", `<${"x".repeat(70_000)}@x>`) });
-    const record = dovecot.records().at(-1);
-    assert.equal(record?.event, "MessageNew");
-    assert.equal(record?.["messageId"], undefined);
-    assert.equal(record?.uids, "1");
+    const record = lastOf("longtext");
+    assert.equal(record.event, "MessageNew");
+    assert.equal(record["messageId"], undefined);
+    assert.equal(record.uids, "1");
   });
 
   test("escapes what a header may do to JSON", async () => {
-    await deliverLda(dovecot, { user: "fields", mail: mail('a "quote" \\ \u0001 \u{1F600} \xff', "<\"\\@x>") });
-    const record = dovecot.records().at(-1);
-    assert.match(String(record?.["subject"]), /^a "quote" \\ /);
-    assert.equal(record?.["messageId"], '<"\\@x>');
+    await deliverLda(dovecot, { user: "fields", mail: mail('a "quote" \\ \u0001 \u{1F600} \xff', '<"\\@x>') });
+    const record = lastOf("fields");
+    assert.match(String(record["subject"]), /^a "quote" \\ /);
+    assert.equal(record["messageId"], '<"\\@x>');
   });
 
   test("is not recorded when openchange_events leaves it out", async () => {
@@ -157,9 +227,17 @@ describe("a delivery", () => {
       { to: [user], mail: mail("one", `<1-${user}@x>`) },
       { to: [user], mail: mail("two", `<2-${user}@x>`) },
     ]);
-    assert.deepEqual(replies.map((reply) => reply.slice(0, 3)), ["250", "250"]);
-    await waitFor("the log of both deliveries", () => dovecot.log().includes(`msgid=<2-${user}@x>: saved mail to INBOX`));
-    return dovecot.log().split("\n").filter((line) => line.includes("Error:") && line.includes(`(${user})`));
+    assert.deepEqual(
+      replies.map((reply) => reply.slice(0, 3)),
+      ["250", "250"],
+    );
+    await waitFor("the log of both deliveries", () =>
+      dovecot.log().includes(`msgid=<2-${user}@x>: saved mail to INBOX`),
+    );
+    return dovecot
+      .log()
+      .split("\n")
+      .filter((line) => line.includes("Error:") && line.includes(`(${user})`));
   };
 
   for (const [name, { setting, value, says }] of Object.entries(WRONG_SETTINGS)) {
@@ -175,7 +253,10 @@ describe("a delivery", () => {
   test("goes through without a journal directory, with one error line that says how to make it", async () => {
     const errors = await errorsOf("missing");
     assert.equal(errors.length, 1, errors.join("\n"));
-    assert.match(errors[0] ?? "", /openchange_journal: \/nonexistent\/journal: .*install -d .* -m 3733 \/nonexistent\/journal/);
+    assert.match(
+      errors[0] ?? "",
+      /openchange_journal: \/nonexistent\/journal: .*install -d .* -m 3733 \/nonexistent\/journal/,
+    );
   });
 });
 
@@ -187,9 +268,15 @@ test("a delivery goes through with a journal directory that it may not write to,
       { to: ["jdoe"], mail: mail("one", "<1@x>") },
       { to: ["jdoe"], mail: mail("two", "<2@x>") },
     ]);
-    assert.deepEqual(replies.map((reply) => reply.slice(0, 3)), ["250", "250"]);
+    assert.deepEqual(
+      replies.map((reply) => reply.slice(0, 3)),
+      ["250", "250"],
+    );
     await dovecot.stop();
-    const errors = dovecot.log().split("\n").filter((line) => line.includes("Error:"));
+    const errors = dovecot
+      .log()
+      .split("\n")
+      .filter((line) => line.includes("Error:"));
     assert.equal(errors.length, 1, errors.join("\n"));
     assert.match(errors[0] ?? "", /openchange_journal: .* the directory needs mode 3733/);
   } finally {

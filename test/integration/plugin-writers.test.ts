@@ -1,0 +1,231 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import {
+  chownSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { after, before, beforeEach, describe, test } from "node:test";
+import {
+  deliverLda,
+  lmtpDeliver,
+  mail,
+  readJournal,
+  run,
+  startDovecot,
+  waitFor,
+  type CommandResult,
+  type RunningDovecot,
+} from "../helpers/dovecot.ts";
+
+const PLUGIN = resolve(import.meta.dirname, "../../plugin");
+const HARNESS = join(PLUGIN, "build/journal-harness");
+const IS_ROOT = process.getuid?.() === 0;
+const uid = process.getuid?.() ?? 0;
+
+const errors = ({ stderr }: CommandResult): string[] => stderr.split("\n").filter((line) => line !== "");
+
+describe("writers of many uids at once", () => {
+  const users = [64_001, 64_002, 64_003, 64_004].map((userid) => ({ name: `user${userid}`, uid: userid }));
+  let dovecot: RunningDovecot;
+
+  before(async () => {
+    dovecot = await startDovecot({ protocols: ["lmtp"], users });
+  });
+  after(async () => dovecot.remove());
+
+  test("leave whole records only, each in a segment of the writer's own", async () => {
+    const names = users.map(({ name }) => name);
+    await Promise.all([
+      ...users.flatMap(({ name }) =>
+        [1, 2, 3, 4].map(async (n) => deliverLda(dovecot, { user: name, mail: mail("lda", `<lda-${n}-${name}@x>`) })),
+      ),
+      ...[1, 2, 3, 4].map(async (n) =>
+        lmtpDeliver(
+          dovecot,
+          [1, 2, 3, 4, 5].map((m) => ({ to: names, mail: mail("lmtp", `<lmtp-${n}-${m}@x>`) })),
+        ),
+      ),
+    ]);
+    const told = dovecot.records().filter(({ event }) => event === "MessageNew");
+    assert.equal(told.length, users.length * (4 + 4 * 5));
+    for (const { name } of users) {
+      const uids = told.filter(({ user }) => user === name).map(({ uids: set }) => Number(set));
+      assert.deepEqual(new Set(uids), new Set(Array.from({ length: 24 }, (_, i) => i + 1)));
+    }
+    for (const name of readdirSync(dovecot.journalDir)) {
+      const { uid: owner, nlink, mode } = statSync(join(dovecot.journalDir, name));
+      assert.deepEqual([String(owner), nlink, mode & 0o777], [name.split(".")[1], 1, 0o640]);
+    }
+    if (IS_ROOT) assert.equal(new Set(readdirSync(dovecot.journalDir).map((name) => name.split(".")[1])).size, 4);
+  });
+});
+
+describe("on a small file system", { skip: IS_ROOT ? false : "only root can mount one" }, () => {
+  let dovecot: RunningDovecot;
+  let mounted = "";
+
+  before(async () => {
+    dovecot = await startDovecot({ protocols: ["lmtp"], users: ["jdoe"] });
+  });
+  after(async () => {
+    if (mounted !== "") execFileSync("umount", [mounted]);
+    await dovecot.remove();
+  });
+
+  test("recording stops before it is full, with one error line, and goes on when space is back", async (t) => {
+    try {
+      execFileSync("mount", ["-t", "tmpfs", "-o", "size=20m,mode=3733", "tmpfs", dovecot.journalDir], {
+        stdio: "pipe",
+      });
+      mounted = dovecot.journalDir;
+    } catch (error) {
+      t.skip(`no mount here: ${String(error)}`);
+      return;
+    }
+    const filler = join(dovecot.journalDir, "filler");
+    const deliver = async (id: string): Promise<string[]> =>
+      lmtpDeliver(dovecot, [{ to: ["jdoe"], mail: mail("small", `<${id}@x>`) }]);
+    const ids = (): unknown[] =>
+      dovecot
+        .records()
+        .map(({ messageId }) => messageId)
+        .filter((id) => id !== undefined);
+
+    await deliver("before");
+    writeFileSync(filler, Buffer.alloc(6 * 1024 * 1024));
+    const replies = [...(await deliver("full-1")), ...(await deliver("full-2"))];
+    assert.ok(
+      replies.every((reply) => reply.startsWith("250")),
+      "mail is delivered",
+    );
+    assert.deepEqual(ids(), ["<before@x>"]);
+    rmSync(filler);
+    await deliver("after");
+    assert.deepEqual(ids(), ["<before@x>", "<after@x>"]);
+
+    await waitFor("the last line", () => dovecot.log().includes("msgid=<after@x>: saved mail"));
+    const errors = dovecot
+      .log()
+      .split("\n")
+      .filter((line) => line.includes("Error:"));
+    const processes = new Set(errors.map((line) => /<(\d+)>/.exec(line)?.[1]));
+    assert.ok(errors.length > 0);
+    assert.equal(errors.length, processes.size, errors.join("\n"));
+    assert.match(errors[0] ?? "", /openchange_journal: .*Only \d+ KiB are free/);
+  });
+});
+
+describe("the journal's writer", () => {
+  let folder = "";
+  const segment = (owner = uid): string => join(folder, `${Math.floor(Date.now() / 600_000)}.${owner}.ndjson`);
+  /** Appends three records, numbered from 0. */
+  const append = async (condition: string): Promise<CommandResult> => run(HARNESS, [folder, condition]);
+  const numbers = (): unknown[] => readJournal(folder).map(({ n }) => n);
+
+  before(() => {
+    execFileSync("make", ["-s", "-C", PLUGIN, "build/journal-harness"], { stdio: "pipe" });
+  });
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "ocnotify-journal-"));
+  });
+  const cleanUp = (): void => {
+    rmSync(folder, { recursive: true, force: true });
+  };
+  after(cleanUp);
+
+  test("writes a record again when its segment was deleted before the write", async () => {
+    const result = await append("deleted");
+    assert.deepEqual(numbers(), [0, 1, 2]);
+    assert.deepEqual(errors(result), []);
+    cleanUp();
+  });
+
+  test("gives up, with one error line, when every segment is deleted at once", async () => {
+    const result = await append("deleted-always");
+    assert.equal(errors(result).length, 1);
+    cleanUp();
+  });
+
+  const passing = { full: /No space/, floor: /KiB are free/ };
+  for (const [condition, message] of Object.entries(passing)) {
+    test(`loses what comes while there is no space (${condition}), says so once, and goes on after`, async () => {
+      const result = await append(condition);
+      assert.deepEqual(numbers(), [2]);
+      assert.equal(errors(result).length, 1, result.stderr);
+      assert.match(result.stderr, message);
+      cleanUp();
+    });
+  }
+
+  test("leaves a torn record that the next one follows on the same line when a write is cut short", async () => {
+    const result = await append("short");
+    const [line = "", ...rest] = readFileSync(segment(), "utf8").split("\n");
+    assert.deepEqual(rest, [""]);
+    assert.match(line.slice(line.lastIndexOf('{"v":')), /"n":2\}$/);
+    assert.equal(errors(result).length, 1, result.stderr);
+    cleanUp();
+  });
+
+  test("names the remedy once when the file system is read-only or the folder is missing", async () => {
+    const readOnly = await append("read-only");
+    assert.equal(errors(readOnly).length, 1);
+    assert.match(readOnly.stderr, /read-only; remount it/);
+    rmSync(folder, { recursive: true });
+    const missing = await append("plain");
+    assert.equal(errors(missing).length, 1);
+    assert.match(missing.stderr, /install -d -o ocnotify -g ocnotify -m 3733/);
+  });
+
+  test("does not mind a clock that goes back", async () => {
+    const result = await append("clock");
+    assert.deepEqual(
+      numbers().toSorted((a, b) => Number(a) - Number(b)),
+      [0, 1, 2],
+    );
+    assert.equal(readdirSync(folder).length, 3);
+    assert.deepEqual(errors(result), []);
+    cleanUp();
+  });
+
+  const foreign: Record<string, (path: string) => void> = {
+    "a FIFO": (path) => execFileSync("mkfifo", [path]),
+    "a directory": (path) => {
+      mkdirSync(path);
+    },
+    "a symbolic link": (path) => {
+      writeFileSync(join(folder, "target"), "");
+      symlinkSync(join(folder, "target"), path);
+    },
+    "a file with a second link": (path) => {
+      writeFileSync(join(folder, "target"), "");
+      linkSync(join(folder, "target"), path);
+    },
+    ...(IS_ROOT && {
+      "somebody else's file": (path: string) => {
+        writeFileSync(path, "");
+        chownSync(path, 64_001, 64_001);
+      },
+    }),
+  };
+  for (const [what, make] of Object.entries(foreign)) {
+    test(`refuses ${what} in its segment's place without waiting, with one error line`, async () => {
+      make(segment());
+      const result = await append("plain");
+      assert.equal(result.code, 0);
+      assert.equal(errors(result).length, 1, result.stderr);
+      assert.match(result.stderr, /Not a regular file.*remove it/);
+      if (what.includes("link")) assert.equal(readFileSync(join(folder, "target"), "utf8"), "");
+      cleanUp();
+    });
+  }
+});
