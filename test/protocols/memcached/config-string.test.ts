@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 
-import fc from "fast-check";
+import * as fc from "fast-check";
 
 import { ConfigStringError, parseConfigString } from "../../../src/protocols/memcached/config-string.ts";
 import type { PoolConfig } from "../../../src/protocols/memcached/pool-config.ts";
@@ -156,7 +156,7 @@ describe("the configuration string", () => {
 
     it("says what is wrong with a file", () => {
       const wrong: [string, RegExp][] = [
-        ['INCLUDE "none"', /cannot read the file: ENOENT/],
+        ['INCLUDE "none"', /cannot read none: ENOENT/],
         ['INCLUDE "empty"', /empty/],
         ['INCLUDE "loop"', /too deeply/],
         ['INCLUDE "wrong"', /^wrong:2, at character 1: `--SERVERS=bbb`/],

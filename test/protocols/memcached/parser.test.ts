@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import fc from "fast-check";
+import * as fc from "fast-check";
 
 import { MemcachedError } from "../../../src/protocols/memcached/errors.ts";
 import { MAX_LINE_BYTES, ResponseParser } from "../../../src/protocols/memcached/parser.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 
-import fc from "fast-check";
+import * as fc from "fast-check";
 
 import { parseConfigString } from "../../../src/protocols/memcached/config-string.ts";
 import { createPlacement } from "../../../src/protocols/memcached/placement.ts";
