@@ -8,6 +8,7 @@ import { isOriginal, originalProgram } from "./commands/original.ts";
 import { addRun } from "./commands/run.ts";
 import { addSend } from "./commands/send.ts";
 import { addStatus } from "./commands/status.ts";
+import { addTail } from "./commands/tail.ts";
 import { addWhich } from "./commands/which.ts";
 import { version } from "./version.ts";
 
@@ -21,6 +22,7 @@ function mainProgram(): Command {
     .version(version);
   addRun(program);
   addStatus(program);
+  addTail(program);
   addConfig(program);
   addListen(program);
   addSend(program);

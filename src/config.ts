@@ -9,23 +9,22 @@ export const DEFAULT_CONFIG_FILE = "/etc/ocnotify/ocnotify.yaml";
 
 const UNITS_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-/** Milliseconds of a duration such as `500ms`, `30s`, `10m`, `1h`, `7d`; undefined when it is none. */
-export function parseDuration(text: string): number | undefined {
-  const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text);
-  return match === null ? undefined : Number(match[1]) * UNITS_MS[match[2] as keyof typeof UNITS_MS];
+const DURATION = /^(\d{1,9})(ms|s|m|h|d)$/;
+
+/** Milliseconds of a duration that the configuration accepted: `500ms`, `30s`, `10m`, `1h`, `7d`. */
+export function milliseconds(duration: string): number {
+  const [, count, unit] = DURATION.exec(duration) ?? [];
+  return Number(count) * UNITS_MS[unit as keyof typeof UNITS_MS];
 }
 
-const duration = v.pipe(
-  v.string("a duration such as 500ms, 30s, 10m, 1h or 7d"),
-  v.check((text) => parseDuration(text) !== undefined, "a duration such as 500ms, 30s, 10m, 1h or 7d"),
-  v.transform((text) => parseDuration(text) ?? 0),
-);
+const A_DURATION = "a duration such as 500ms, 30s, 10m, 1h or 7d";
+const duration = v.pipe(v.string(A_DURATION), v.regex(DURATION, A_DURATION));
 const text = v.pipe(v.string("a text"), v.nonEmpty("a text that is not empty"));
 const path = v.pipe(text, v.startsWith("/", "an absolute path"));
 const eventName = v.picklist(EVENT_NAMES, `one of ${EVENT_NAMES.join(", ")}`);
 const globs = v.optional(v.array(text, "a list of names, in which * stands for anything"));
 
-/** `time.duration` and the other options of one destination that tells OpenChange servers. */
+/** The options of one destination that tells OpenChange servers. */
 const openchange = v.strictObject({
   type: v.optional(v.literal("openchange", "openchange"), "openchange"),
   /** Which events, users and mailboxes; all when absent. */
@@ -43,6 +42,8 @@ const openchange = v.strictObject({
     "MessageCopy",
     "MessageMove",
   ]),
+  /** Whether the servers know the extension of docs/ocnotify-extended.idl. */
+  extended: v.optional(v.boolean("true or false"), false),
   time_to_live: v.optional(duration, "10m"),
   remove_refused_after: v.optional(v.union([v.literal("never"), duration], "a duration such as 10m, or never"), "10m"),
   connect_timeout: v.optional(duration, "5s"),
@@ -83,7 +84,7 @@ const Schema = v.strictObject({
   ),
 });
 
-/** What the daemon does, with every default in its place. Durations are milliseconds. */
+/** What the daemon does, with every default in its place. Durations are as written: see `milliseconds`. */
 export type Config = v.InferOutput<typeof Schema>;
 export type ConfigInput = v.InferInput<typeof Schema>;
 export type OpenChangeConfig = v.InferOutput<typeof openchange>;

@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Config, OpenChangeConfig } from "./config.ts";
+import { milliseconds, type Config, type OpenChangeConfig } from "./config.ts";
 import { Delivery } from "./delivery.ts";
 import { OpenChange } from "./destinations/openchange/openchange.ts";
 import { OcnotifyError } from "./errors.ts";
@@ -50,14 +50,14 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     throw error;
   }
   const isPast: Delivery["isPast"] = (segment) => deliveries.every((delivery) => delivery.isPast(segment));
-  const retention = new Retention(directory, config.journal.retention, isPast, log);
+  const retention = new Retention(directory, milliseconds(config.journal.retention), isPast, log);
   retention.start();
   log.info({ journal: directory.path, segments: directory.segments.size }, "ready");
 
   return {
     async stop() {
       retention.stop();
-      await Promise.all(deliveries.map((delivery) => delivery.close(config.drain_timeout)));
+      await Promise.all(deliveries.map((delivery) => delivery.close(milliseconds(config.drain_timeout))));
       directory.close();
       server.close();
     },
@@ -94,14 +94,16 @@ function openChangeSettings(config: OpenChangeConfig): ConstructorParameters<typ
     backend: config.backend,
     charset: config.charset,
     newMailEvents: config.new_mail_events,
-    timeToLiveMs: config.time_to_live,
-    removeRefusedAfterMs: config.remove_refused_after === "never" ? undefined : config.remove_refused_after,
+    extended: config.extended,
+    timeToLiveMs: milliseconds(config.time_to_live),
+    removeRefusedAfterMs:
+      config.remove_refused_after === "never" ? undefined : milliseconds(config.remove_refused_after),
     endpoint: {
-      connectTimeoutMs: config.connect_timeout,
-      stallTimeoutMs: config.stall_timeout,
-      idleTimeoutMs: config.idle_timeout,
-      firstRetryMs: config.retry_first,
-      mostRetryMs: config.retry_most,
+      connectTimeoutMs: milliseconds(config.connect_timeout),
+      stallTimeoutMs: milliseconds(config.stall_timeout),
+      idleTimeoutMs: milliseconds(config.idle_timeout),
+      firstRetryMs: milliseconds(config.retry_first),
+      mostRetryMs: milliseconds(config.retry_most),
     },
   };
 }

@@ -8,7 +8,7 @@ export function addConfig(program: Command): void {
     .command("config")
     .description("about the configuration file")
     .command("check")
-    .description("reads the configuration file and prints what is in effect, defaults included; durations in ms")
+    .description("reads the configuration file and prints what is in effect, defaults included")
     .option("-c, --config <file>", "configuration file")
     .addHelpText("after", example("ocnotify config check --config /etc/ocnotify/ocnotify.yaml"))
     .action(async (options: { config?: string }) => {

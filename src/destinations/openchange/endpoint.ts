@@ -5,7 +5,7 @@ import type { SpAddress } from "../../protocols/sp/address.ts";
 import { SpError } from "../../protocols/sp/errors.ts";
 import { frameHeaderLength, writeFrameHeader } from "../../protocols/sp/frame.ts";
 import { connectPush, type PushConnection } from "../../protocols/sp/push-connection.ts";
-import type { NewMail } from "./codec/newmail.ts";
+import type { Notification } from "./codec/extended.ts";
 
 /** Bytes that are handed to the kernel at once, and the most that waits in this process for a host to take it. */
 const CHUNK = 64 * 1024;
@@ -39,9 +39,10 @@ export interface EndpointSettings {
 /** What an endpoint tells of its jobs and its connection. */
 export interface EndpointEvents {
   /** The notifications of a job, or undefined when there is nothing (more) to send for it. */
-  notifications(job: Job): Iterator<NewMail, void> | undefined;
-  encodedLength(mail: NewMail): number;
-  write(target: Buffer, offset: number, mail: NewMail): number;
+  notifications(job: Job): Iterator<Notification, void> | undefined;
+  encodedLength(notification: Notification): number;
+  /** Writes it at `offset` and returns the offset behind it. */
+  write(target: Buffer, offset: number, notification: Notification): number;
   /** A job cannot be encoded. */
   unencodable(job: Job, error: unknown): void;
   /** The host has it. */
@@ -66,9 +67,9 @@ interface Chunk {
 
 interface Current {
   readonly job: Job;
-  readonly rest: Iterator<NewMail, void>;
+  readonly rest: Iterator<Notification, void>;
   /** Made, but did not fit into the last chunk. */
-  next: NewMail | undefined;
+  next: Notification | undefined;
   count: number;
 }
 
@@ -266,13 +267,13 @@ export class Endpoint {
       if (current === undefined) break;
       try {
         for (;;) {
-          const mail = current.next ?? (current.rest.next().value as NewMail | undefined);
-          current.next = mail;
-          if (mail === undefined) break;
-          const length = this.#events.encodedLength(mail);
+          const notification = current.next ?? (current.rest.next().value as Notification | undefined);
+          current.next = notification;
+          if (notification === undefined) break;
+          const length = this.#events.encodedLength(notification);
           if (at > 0 && at + header + length > CHUNK) return at;
           writeFrameHeader(scratch, at, length, transport);
-          at = this.#events.write(scratch, at + header, mail);
+          at = this.#events.write(scratch, at + header, notification);
           current.next = undefined;
           current.count++;
         }

@@ -1,14 +1,67 @@
-import type { MailboxEvent } from "../../event.ts";
+import type { EventName, MailboxEvent } from "../../event.ts";
 import { uidsOf } from "../../sequence-set.ts";
-import { emlName, type NewMail } from "./codec/newmail.ts";
+import type { Notification } from "./codec/extended.ts";
+import { emlName } from "./codec/newmail.ts";
+
+/** Events that only servers which know the extension (docs/ocnotify-extended.idl) are told of. */
+const EXTENDED_EVENTS: readonly EventName[] = [
+  "MessageExpunge",
+  "FlagsSet",
+  "FlagsClear",
+  "MessageMove",
+  "MessageCopy",
+];
+
+export interface NotificationSettings {
+  /** The mapistore backend where the event names none. */
+  readonly backend: string;
+  /** Events that are told as new mail in the folder in which the message now is. */
+  readonly newMailEvents: ReadonlySet<EventName>;
+  /** Whether servers know the extension. */
+  readonly extended: boolean;
+}
+
+/** Whether an event makes any notification. A message without a UID cannot be named, so it makes none. */
+export function isNotified(event: MailboxEvent, settings: NotificationSettings): boolean {
+  if (!("uids" in event) || event.uids === undefined) return false;
+  return settings.newMailEvents.has(event.event) || (settings.extended && EXTENDED_EVENTS.includes(event.event));
+}
 
 /**
- * The notifications of an event, one per message in the order of its UIDs, made as they are asked for: an event about
- * 50,000 messages needs no more memory than one about two. A message without a UID cannot be named, so it has none.
- * @param backend the mapistore backend where the event names none
+ * The notifications of an event that `isNotified`, in the order of its UIDs, made as they are asked for: an event about
+ * 50,000 messages needs no more memory than one about two.
  */
-export function* notificationsOf(event: MailboxEvent, backend: string): Generator<NewMail, void> {
+export function* notificationsOf(event: MailboxEvent, settings: NotificationSettings): Generator<Notification, void> {
   if (!("uids" in event) || event.uids === undefined) return;
-  const common = { backend: event.backend ?? backend, folder: event.mailbox, separator: event.sep };
-  for (const uid of uidsOf(event.uids)) yield { ...common, eml: emlName(uid) };
+  const backend = event.backend ?? settings.backend;
+  const { mailbox: folder, sep: separator } = event;
+  const asNewMail = settings.newMailEvents.has(event.event);
+  const old = "oldUids" in event && event.oldUids !== undefined ? uidsOf(event.oldUids) : undefined;
+  for (const uid of uidsOf(event.uids)) {
+    const eml = emlName(uid);
+    if (asNewMail) yield { type: "NewMail", backend, eml, folder, separator };
+    if (!settings.extended) continue;
+    switch (event.event) {
+      case "MessageExpunge":
+        yield { type: "ObjectDeleted", backend, eml, folder, separator };
+        break;
+      case "FlagsSet":
+        yield { type: "ObjectModified", backend, eml, folder, separator, flagsSet: event.flags, flagsCleared: [] };
+        break;
+      case "FlagsClear":
+        yield { type: "ObjectModified", backend, eml, folder, separator, flagsSet: [], flagsCleared: event.flags };
+        break;
+      case "MessageMove":
+      case "MessageCopy": {
+        const oldUid = old?.next();
+        if (oldUid === undefined || oldUid.done === true) break;
+        const type = event.event === "MessageMove" ? "ObjectMoved" : "ObjectCopied";
+        const from = { oldEml: emlName(oldUid.value), oldFolder: event.oldMailbox, oldSeparator: separator };
+        yield { type, backend, eml, folder, separator, ...from };
+        break;
+      }
+      default:
+        break;
+    }
+  }
 }

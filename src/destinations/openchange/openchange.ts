@@ -6,10 +6,10 @@ import { parseAddress } from "../../protocols/sp/address.ts";
 import type { SpError } from "../../protocols/sp/errors.ts";
 import type { Answers, Destination, DestinationStatus, DropReason } from "../destination.ts";
 import { charset } from "./codec/charset.ts";
-import { NewMailEncoder, type NewMail } from "./codec/newmail.ts";
+import { NotificationEncoder, type Notification } from "./codec/extended.ts";
 import { Endpoint, type EndpointEvents, type EndpointSettings, type Job } from "./endpoint.ts";
 import { Lookups, type Lookup, type LookupEvents } from "./lookups.ts";
-import { notificationsOf } from "./notifications.ts";
+import { isNotified, notificationsOf, type NotificationSettings } from "./notifications.ts";
 import { cnOf, decodeHosts, Resolver, resolverKey, type CnKind } from "./resolver.ts";
 import { distinctHosts } from "./codec/resolver-record.ts";
 
@@ -33,6 +33,8 @@ export interface OpenChangeSettings {
   readonly charset: string;
   /** Events that are told as new mail. */
   readonly newMailEvents: readonly EventName[];
+  /** Whether the servers know the extension: they are told of deletions, changes, moves and copies as such. */
+  readonly extended: boolean;
   readonly timeToLiveMs: number;
   /** A host that refuses for so long is taken out of the resolver; undefined never. */
   readonly removeRefusedAfterMs: number | undefined;
@@ -68,8 +70,8 @@ export class OpenChange implements Destination {
   readonly #answers: Answers;
   readonly #log: Logger;
   readonly #once = new Once();
-  readonly #newMailEvents: ReadonlySet<EventName>;
-  readonly #encoder: NewMailEncoder;
+  readonly #notify: NotificationSettings;
+  readonly #encoder: NotificationEncoder;
   readonly #resolvers = new Map<string, Resolver | Error>();
   readonly #lookups = new Map<MemcachedServer, Lookups<OpenChangeJob>>();
   readonly #endpoints = new Map<string, Endpoint>();
@@ -86,13 +88,14 @@ export class OpenChange implements Destination {
     this.#settings = settings;
     this.#answers = answers;
     this.#log = log;
-    this.#newMailEvents = new Set(settings.newMailEvents);
-    this.#encoder = new NewMailEncoder(charset(settings.charset));
+    const { backend, extended } = settings;
+    this.#notify = { backend, extended, newMailEvents: new Set(settings.newMailEvents) };
+    this.#encoder = new NotificationEncoder(charset(settings.charset));
     this.#resolvers.set(settings.resolver, new Resolver(settings.resolver));
     this.#endpointEvents = {
       notifications: (job) => this.#notifications(job as OpenChangeJob),
-      encodedLength: (mail) => this.#encoder.encodedLength(mail),
-      write: (target, offset, mail: NewMail) => this.#encoder.write(target, offset, mail),
+      encodedLength: (notification) => this.#encoder.encodedLength(notification),
+      write: (target, offset, notification) => this.#encoder.write(target, offset, notification),
       unencodable: (job, error) => this.#unencodable(job as OpenChangeJob, error as Error),
       sent: (job, notifications) => {
         this.#counters.sent += notifications;
@@ -123,7 +126,7 @@ export class OpenChange implements Destination {
   deliver(records: readonly EventRecord[]): void {
     for (const record of records) {
       const { event } = record;
-      if (event === undefined || !this.#newMailEvents.has(event.event) || !("uids" in event)) {
+      if (event === undefined || !isNotified(event, this.#notify)) {
         this.#counters.ignored++;
         this.#answers.done(record);
       } else {
@@ -255,9 +258,9 @@ export class OpenChange implements Destination {
     this.#giveUp(longest.name, jobs as OpenChangeJob[], "overflow", `${MAX_WAITING} notifications wait for hosts`);
   }
 
-  #notifications(job: OpenChangeJob): Iterator<NewMail, void> | undefined {
+  #notifications(job: OpenChangeJob): Iterator<Notification, void> | undefined {
     const event = this.#answers.load(job.record);
-    if (event !== undefined) return notificationsOf(event, this.#settings.backend);
+    if (event !== undefined) return notificationsOf(event, this.#notify);
     this.#dropJob(job, "gone");
     if (this.#once.first("gone")) {
       this.#log.error(

@@ -2,7 +2,7 @@ import { OcnotifyError } from "../../../errors.ts";
 import { NdrReader } from "../../../protocols/ndr/reader.ts";
 import { NdrWriter } from "../../../protocols/ndr/writer.ts";
 import { charset, type Charset } from "./charset.ts";
-import { type NewMail, readMessage, readSeparator, separatorByte } from "./newmail.ts";
+import { type NewMail, NewMailEncoder, readMessage, readSeparator, separatorByte } from "./newmail.ts";
 import { notificationFlags } from "./notification-flags.ts";
 import { readVersion, recordVersion } from "./record-version.ts";
 
@@ -138,5 +138,40 @@ function checkFlagName(name: string): void {
   // Printable ASCII without space; what else IMAP forbids in an atom does no harm here.
   if (!/^[!-~]+$/.test(name)) {
     throw new OcnotifyError("ERR_FLAG_NAME", `${JSON.stringify(name)} is not the name of an IMAP flag or keyword`);
+  }
+}
+
+/** Encodes any notification, one after another, into a buffer of the caller; new mail, which is most of it, fast. */
+export class NotificationEncoder {
+  readonly #charset: Charset;
+  readonly #newMail: NewMailEncoder;
+  /** The last one that took the slow way, which is measured first and then written. */
+  #last: { notification: Notification; payload: Buffer } | undefined;
+
+  constructor(strings: Charset = charset()) {
+    this.#charset = strings;
+    this.#newMail = new NewMailEncoder(strings);
+  }
+
+  /** How many bytes `write` needs for it. Throws as `encodeNotification` does. */
+  encodedLength(notification: Notification): number {
+    return notification.type === "NewMail"
+      ? this.#newMail.encodedLength(notification)
+      : this.#encode(notification).length;
+  }
+
+  /** Writes it at `offset` and returns the offset behind it; there must be room for `encodedLength` bytes. */
+  write(target: Buffer, offset: number, notification: Notification): number {
+    if (notification.type === "NewMail") return this.#newMail.write(target, offset, notification);
+    const payload = this.#encode(notification);
+    target.set(payload, offset);
+    return offset + payload.length;
+  }
+
+  #encode(notification: Notification): Buffer {
+    if (this.#last?.notification !== notification) {
+      this.#last = { notification, payload: encodeNotification(notification, this.#charset) };
+    }
+    return this.#last.payload;
   }
 }

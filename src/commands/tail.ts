@@ -1,0 +1,79 @@
+import { InvalidArgumentError, Option, type Command } from "commander";
+import { milliseconds, readConfig } from "../config.ts";
+import { EVENT_NAMES, type EventName, type EventRecord, type MailboxEvent } from "../event.ts";
+import { eventFilter } from "../filter.ts";
+import { JournalDirectory } from "../journal/directory.ts";
+import { Owners, uidsOfUsers } from "../journal/owners.ts";
+import { Tail } from "../journal/tail.ts";
+import { createLog } from "../log.ts";
+import { example } from "./options.ts";
+
+interface TailOptions {
+  config?: string;
+  journal?: string;
+  user?: string[];
+  event?: EventName[];
+  mailbox?: string[];
+  since?: number;
+  json?: true;
+  follow: boolean;
+}
+
+export function addTail(program: Command): void {
+  program
+    .command("tail")
+    .description("prints the events of the journal as they come, until Ctrl-C")
+    .option("-c, --config <file>", "configuration file of the daemon")
+    .option("--journal <dir>", "directory of the journal")
+    .option("--user <glob...>", "only events of these users")
+    .addOption(new Option("--event <name...>", "only these events").choices(EVENT_NAMES))
+    .option("--mailbox <glob...>", "only events of these mailboxes")
+    .option("--since <duration>", "begin with what happened so long ago (10m, 1h, …), not with what comes", parseSince)
+    .option("--no-follow", "end with what there is")
+    .option("--json", "one JSON object a line")
+    .addHelpText("after", example("ocnotify tail --user jdoe --since 10m"))
+    .action(async (options: TailOptions) => {
+      const config = await readConfig(options.config);
+      const log = createLog({ level: "warn", format: "text" });
+      const known = await uidsOfUsers(config.journal.mail_users).catch(() => []);
+      const directory = new JournalDirectory(options.journal ?? config.journal.directory, new Owners(known), log);
+      await directory.open();
+      const since = (Date.now() - (options.since ?? 0)) * 1_000;
+      const wants = eventFilter({ events: options.event, users: options.user, mailboxes: options.mailbox });
+      const tail = new Tail(directory, undefined, () => print(), log);
+      const print = (): void => {
+        while (tail.behind) {
+          const records: EventRecord[] = [];
+          tail.read(records);
+          for (const record of records) {
+            if (record.event !== undefined && record.ts >= since && wants(record.event)) {
+              process.stdout.write(options.json === true ? `${JSON.stringify(record.event)}\n` : describe(record.event));
+            }
+            tail.answered(record);
+          }
+        }
+      };
+      print();
+      if (options.follow) {
+        await new Promise((resolve) => {
+          for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, resolve);
+        });
+      }
+      tail.close();
+      directory.close();
+    });
+}
+
+/** `2026-11-23T17:59:19.598Z MessageNew jdoe INBOX 42 …`: what every event has, then the rest of its fields. */
+function describe(event: MailboxEvent): string {
+  const { ts, event: name, user, mailbox, ...rest } = event as MailboxEvent & { v?: number };
+  delete rest.v;
+  const fields = Object.entries(rest).map(([field, value]) => `${field}=${JSON.stringify(value)}`);
+  return `${new Date(ts / 1_000).toISOString()} ${name} ${user} ${JSON.stringify(mailbox)} ${fields.join(" ")}\n`;
+}
+
+function parseSince(text: string): number {
+  const duration = milliseconds(text);
+  if (Number.isNaN(duration)) throw new InvalidArgumentError("a duration such as 30s, 10m, 1h or 7d is wanted.");
+  return duration;
+}
