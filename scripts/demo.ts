@@ -71,7 +71,9 @@ async function deliver(how: string, listener: RunningListener, run: () => Promis
     // Each side reads the clock when it hears of its end, so a notification can be first.
     const took = notification.at - end;
     const when = took < 0 ? `${-took} ms before ${how} had ended` : `${took} ms after ${how} had ended`;
-    say(`${how} delivered a mail; the receiver has ${notification.type} ${notification.eml} in ${notification.folder}, ${when}`);
+    say(
+      `${how} delivered a mail; the receiver has ${notification.type} ${notification.eml} in ${notification.folder}, ${when}`,
+    );
   }
   return true;
 }
@@ -82,6 +84,6 @@ try {
 } catch (error) {
   process.stderr.write(`demo: ${(error as Error).message}\n`);
 } finally {
-  for (const undo of cleanUp.reverse()) await undo();
+  for (const undo of cleanUp.toReversed()) await undo();
 }
 process.exitCode = agreed ? 0 : 1;

@@ -86,7 +86,7 @@ const Schema = v.strictObject({
 
 /** What the daemon does, with every default in its place. Durations are as written: see `milliseconds`. */
 export type Config = v.InferOutput<typeof Schema>;
-export type ConfigInput = v.InferInput<typeof Schema>;
+
 export type OpenChangeConfig = v.InferOutput<typeof openchange>;
 
 /**

@@ -137,7 +137,7 @@ export interface EventRecord {
   event: MailboxEvent | undefined;
 }
 
-type FieldType = "uid-set" | "string" | "uint" | "strings";
+type FieldType = "uid-set" | "string" | "word" | "uint" | "strings";
 
 /** The fields that an event must have beside the common ones, and those that it may have. */
 interface Shape {
@@ -166,7 +166,7 @@ const SHAPES: Readonly<Record<EventName, Shape>> = {
 export const EVENT_NAMES = Object.keys(SHAPES) as readonly EventName[];
 
 const FIELD_TYPES: Readonly<Record<string, FieldType>> = {
-  by: "string",
+  by: "word",
   uidvalidity: "uint",
   uids: "uid-set",
   oldMailbox: "string",
@@ -179,8 +179,8 @@ const FIELD_TYPES: Readonly<Record<string, FieldType>> = {
   subject: "string",
   service: "string",
   session: "string",
-  backend: "string",
-  resolver: "string",
+  backend: "word",
+  resolver: "word",
 };
 
 /** Dovecot's own bound on a user name is lower; a memcached key takes 250 bytes. */
@@ -208,11 +208,11 @@ export function parseRecord(line: string): MailboxEvent {
     throw new OcnotifyError("ERR_RECORD_SYNTAX", "not a JSON object");
   }
   if (record["v"] !== 1) {
-    throw new OcnotifyError("ERR_RECORD_VERSION", `record version ${JSON.stringify(record["v"])}, only 1 is known`);
+    throw new OcnotifyError("ERR_RECORD_VERSION", `record version ${shown(record["v"])}, only 1 is known`);
   }
   const name = record["event"];
   const shape = typeof name === "string" && Object.hasOwn(SHAPES, name) ? SHAPES[name as EventName] : undefined;
-  if (shape === undefined) throw refused("event", `unknown: ${JSON.stringify(name)?.slice(0, 80)}`);
+  if (shape === undefined) throw refused("event", `unknown: ${shown(name)}`);
 
   const { ts, user, mailbox, sep, cn } = record;
   if (typeof ts !== "number" || !Number.isSafeInteger(ts) || ts < 0) throw refused("ts", "not microseconds");
@@ -230,6 +230,15 @@ export function parseRecord(line: string): MailboxEvent {
   if (record["oldMailbox"] !== undefined) checkName("oldMailbox", record["oldMailbox"], MAX_MAILBOX_LENGTH);
   if (shape.uids && record["uids"] !== undefined && record["oldUids"] !== undefined) checkMatching(record);
   return record as unknown as MailboxEvent;
+}
+
+/** A value as it may stand in a message: short, and nothing is walked that may be nested deeper than the stack. */
+function shown(value: unknown): string {
+  return typeof value === "object" && value !== null ? "an object" : String(JSON.stringify(clipped(value)));
+}
+
+function clipped(value: unknown): unknown {
+  return typeof value === "string" ? value.slice(0, 80) : value;
 }
 
 function refused(field: string, reason: string): OcnotifyError {
@@ -251,6 +260,11 @@ function checkField(field: string, value: unknown, type: FieldType): void {
     case "string":
       if (typeof value !== "string") throw refused(field, "not a string");
       return;
+    // Goes to a resolver, a receiver or a terminal, where a control character means something.
+    case "word":
+      if (typeof value !== "string") throw refused(field, "not a string");
+      if (CONTROL.test(value)) throw refused(field, "has a control character");
+      return;
     case "strings":
       if (!Array.isArray(value) || value.some((item) => typeof item !== "string")) {
         throw refused(field, "not an array of strings");
@@ -259,7 +273,7 @@ function checkField(field: string, value: unknown, type: FieldType): void {
     case "uid-set": {
       if (typeof value !== "string") throw refused(field, "not a sequence-set");
       const result = countUids(value);
-      if ("refused" in result) throw refused(field, `${result.refused}: ${JSON.stringify(value.slice(0, 80))}`);
+      if ("refused" in result) throw refused(field, `${result.refused}: ${shown(value)}`);
     }
   }
 }

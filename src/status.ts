@@ -62,7 +62,10 @@ export async function askStatus(stateDirectory: string): Promise<Status> {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const why = code === "EACCES" ? "it belongs to another user: run this as root or as the daemon's user" : message;
-    throw new OcnotifyError("ERR_NOT_RUNNING", `no daemon answers at ${path}: ${why}`, { cause: error, canRetry: true });
+    throw new OcnotifyError("ERR_NOT_RUNNING", `no daemon answers at ${path}: ${why}`, {
+      cause: error,
+      canRetry: true,
+    });
   } finally {
     socket.destroy();
   }

@@ -29,7 +29,10 @@ export function addDecode(program: Command): void {
     .addArgument(new Argument("<kind>", "what they are").choices(Object.keys(DECODERS)))
     .argument("<hex>", "the bytes in hexadecimal; - reads them from stdin")
     .addOption(charsetOption())
-    .addHelpText("after", example("ocnotify decode resolver 0101000000010000007463703a2f2f3132372e302e302e313a3530303000"))
+    .addHelpText(
+      "after",
+      example("ocnotify decode resolver 0101000000010000007463703a2f2f3132372e302e302e313a3530303000"),
+    )
     .action(async (kind: Kind, hex: string, options: { charset: string }) => {
       const bytes = parseHex(hex === "-" ? await readText(process.stdin) : hex);
       const decoded = DECODERS[kind](bytes, charset(options.charset));
@@ -83,7 +86,8 @@ function parseHex(text: string): Buffer {
   if (wrong !== null) {
     throw new OcnotifyError("ERR_HEX", `not hexadecimal: ${JSON.stringify(wrong[0])} at digit ${wrong.index}`);
   }
-  if (digits.length % 2 !== 0) throw new OcnotifyError("ERR_HEX", `an odd number of hexadecimal digits: ${digits.length}`);
+  if (digits.length % 2 !== 0)
+    throw new OcnotifyError("ERR_HEX", `an odd number of hexadecimal digits: ${digits.length}`);
   if (digits.length > MAX_DIGITS) throw new OcnotifyError("ERR_HEX", `more than ${MAX_DIGITS} hexadecimal digits`);
   return Buffer.from(digits, "hex");
 }

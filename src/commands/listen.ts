@@ -33,7 +33,9 @@ export function addListen(program: Command): void {
         onError: (error) => process.stderr.write(`ocnotify: ${error.message}\n`),
       });
       for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => void listener.close());
-      process.stderr.write(`listening at ${listener.registered} for ${options.username}; Ctrl-C unregisters and ends\n`);
+      process.stderr.write(
+        `listening at ${listener.registered} for ${options.username}; Ctrl-C unregisters and ends\n`,
+      );
       for await (const notification of listener) {
         const at = new Date().toISOString();
         process.stdout.write(

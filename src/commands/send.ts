@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { charset } from "../destinations/openchange/codec/charset.ts";
 import { encodeNewMail } from "../destinations/openchange/codec/newmail.ts";
 import { OcnotifyError } from "../errors.ts";
-import { createPush } from "../protocols/sp/push-socket.ts";
+import { createPush, type PushSocket } from "../protocols/sp/push-socket.ts";
 import { withResolver } from "./list.ts";
 import { charsetOption, example, serverOption, usernameOption } from "./options.ts";
 
@@ -54,12 +54,15 @@ export async function sendNewMail(options: SendOptions): Promise<string[]> {
   const sent: string[] = [];
   const failures: string[] = [];
   for (const host of hosts) {
+    let push: PushSocket | undefined;
     try {
-      const push = createPush(host);
-      await push.send(payload).finally(() => push.close());
+      push = createPush(host);
+      await push.send(payload);
       sent.push(host);
     } catch (error) {
       failures.push((error as Error).message);
+    } finally {
+      await push?.close();
     }
   }
   if (failures.length > 0) {

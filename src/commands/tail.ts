@@ -47,7 +47,9 @@ export function addTail(program: Command): void {
           tail.read(records);
           for (const record of records) {
             if (record.event !== undefined && record.ts >= since && wants(record.event)) {
-              process.stdout.write(options.json === true ? `${JSON.stringify(record.event)}\n` : describe(record.event));
+              process.stdout.write(
+                options.json === true ? `${JSON.stringify(record.event)}\n` : describe(record.event),
+              );
             }
             tail.answered(record);
           }

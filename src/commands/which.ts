@@ -14,8 +14,9 @@ export function addWhich(program: Command): void {
     .addHelpText("after", example('ocnotify which --server "--SERVER=mc1 --SERVER=mc2" resolver:jdoe resolver:anna'))
     .action((keys: string[], options: { server: string }) => {
       // The string is the caller's own, so what it names may be read.
-      const readFile = (path: string): string => readFileSync(path, "utf8");
-      const pool = new MemcachedPool(parseConfigString(options.server, { readFile }));
+      const pool = new MemcachedPool(
+        parseConfigString(options.server, { readFile: (path) => readFileSync(path, "utf8") }),
+      );
       for (const key of keys) checkKey(key, pool.config.namespace);
       for (const key of keys) process.stdout.write(`${pool.serverFor(key).name}\n`);
       pool.close();

@@ -246,7 +246,10 @@ export class JournalDirectory {
     this.#untrusted.set(name, fault);
     this.counters.untrusted[fault] = (this.counters.untrusted[fault] ?? 0) + 1;
     if (this.#once.first(fault)) {
-      this.#log.warn({ segment: name, directory: this.path }, `not reading this file: ${fault}. Told once for all such`);
+      this.#log.warn(
+        { segment: name, directory: this.path },
+        `not reading this file: ${fault}. Told once for all such`,
+      );
     }
   }
 
@@ -263,10 +266,7 @@ export class JournalDirectory {
     let file: number | undefined;
     try {
       // O_NONBLOCK: should a FIFO have taken its place, opening it must not hang.
-      file = openSync(
-        join(this.path, segment.name),
-        constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
-      );
+      file = openSync(join(this.path, segment.name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
       if (identityOf(fstatSync(file, { bigint: true })) !== segment.identity) {
         closeSync(file);
         this.#markDirty(segment.name);
@@ -322,6 +322,7 @@ function directoryError(path: string, error: unknown): OcnotifyError {
         : code === "ENOTDIR"
           ? "Name a directory"
           : message;
-  const what = code === "ENOENT" ? "does not exist" : code === "EACCES" ? "may not be listed" : `cannot be read (${code})`;
+  const what =
+    code === "ENOENT" ? "does not exist" : code === "EACCES" ? "may not be listed" : `cannot be read (${code})`;
   return new OcnotifyError("ERR_JOURNAL_DIRECTORY", `journal directory ${path} ${what}. ${remedy}`, { cause: error });
 }

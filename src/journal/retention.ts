@@ -16,12 +16,7 @@ export class Retention {
   readonly #log: Logger;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(
-    directory: JournalDirectory,
-    retentionMs: number,
-    isPast: (segment: Segment) => boolean,
-    log: Logger,
-  ) {
+  constructor(directory: JournalDirectory, retentionMs: number, isPast: (segment: Segment) => boolean, log: Logger) {
     this.#directory = directory;
     this.#retentionMs = retentionMs;
     this.#isPast = isPast;

@@ -4,13 +4,13 @@ import type { Notification } from "./codec/extended.ts";
 import { emlName } from "./codec/newmail.ts";
 
 /** Events that only servers which know the extension (docs/ocnotify-extended.idl) are told of. */
-const EXTENDED_EVENTS: readonly EventName[] = [
+const EXTENDED_EVENTS: ReadonlySet<EventName> = new Set([
   "MessageExpunge",
   "FlagsSet",
   "FlagsClear",
   "MessageMove",
   "MessageCopy",
-];
+]);
 
 export interface NotificationSettings {
   /** The mapistore backend where the event names none. */
@@ -24,7 +24,7 @@ export interface NotificationSettings {
 /** Whether an event makes any notification. A message without a UID cannot be named, so it makes none. */
 export function isNotified(event: MailboxEvent, settings: NotificationSettings): boolean {
   if (!("uids" in event) || event.uids === undefined) return false;
-  return settings.newMailEvents.has(event.event) || (settings.extended && EXTENDED_EVENTS.includes(event.event));
+  return settings.newMailEvents.has(event.event) || (settings.extended && EXTENDED_EVENTS.has(event.event));
 }
 
 /**

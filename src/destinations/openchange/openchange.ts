@@ -185,7 +185,8 @@ export class OpenChange implements Destination {
   #resolver(configuration: string): Resolver {
     let resolver = this.#resolvers.get(configuration);
     if (resolver === undefined) {
-      if (this.#resolvers.size >= MAX_RESOLVERS) throw new Error(`more than ${MAX_RESOLVERS} different resolver strings`);
+      if (this.#resolvers.size >= MAX_RESOLVERS)
+        throw new Error(`more than ${MAX_RESOLVERS} different resolver strings`);
       try {
         resolver = new Resolver(configuration);
       } catch (error) {

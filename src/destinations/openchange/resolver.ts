@@ -1,6 +1,5 @@
 import { OcnotifyError } from "../../errors.ts";
 import { parseConfigString } from "../../protocols/memcached/config-string.ts";
-import { MemcachedError } from "../../protocols/memcached/errors.ts";
 import { MemcachedPool } from "../../protocols/memcached/pool.ts";
 import { decodeResolverRecord, distinctHosts, encodeResolverRecord } from "./codec/resolver-record.ts";
 
@@ -122,9 +121,4 @@ export function decodeHosts(cn: string, value: Buffer): string[] {
       { cause: error },
     );
   }
-}
-
-/** A failure of memcached is of the server, not of the key, when trying again can help. */
-export function isServerFailure(error: unknown): error is MemcachedError {
-  return error instanceof MemcachedError && error.canRetry;
 }

@@ -103,7 +103,7 @@ export class MemcachedConnection {
   #onConnectTimeout(): void {
     const { name, connectTimeoutMs } = this.#options;
     const message = `memcached ${name}: not connected within ${connectTimeoutMs} ms`;
-    this.#fail(new MemcachedError("ERR_MEMCACHED_CONNECT", message, { canRetry: true }));
+    this.#fail(new MemcachedError("ERR_MEMCACHED_TIMEOUT", message, { canRetry: true }));
   }
 
   #onPollTimeout(): void {

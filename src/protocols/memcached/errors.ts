@@ -1,10 +1,10 @@
 /** What can go wrong between a caller and memcached; stable, for programs. */
 export type MemcachedErrorCode =
-  /** The server could not be reached within the connect timeout, or refused. */
+  /** The server could not be reached, or refused. */
   | "ERR_MEMCACHED_CONNECT"
   /** The connection broke before the answer was complete. */
   | "ERR_MEMCACHED_CONNECTION"
-  /** No answer within the poll timeout. */
+  /** No connection within the connect timeout, or no answer within the poll timeout. */
   | "ERR_MEMCACHED_TIMEOUT"
   /** It failed a moment ago; not tried again before the retry timeout is over. */
   | "ERR_MEMCACHED_DOWN"

@@ -46,7 +46,9 @@ export function formatAddress(address: MemcachedAddress): string {
  * One memcached, over one connection that is opened when it is needed and carries any number of requests at once.
  *
  * Every failure rejects with a MemcachedError whose `canRetry` says whether it may pass. After a failure the server
- * counts as down for the retry timeout: calls fail at once with ERR_MEMCACHED_DOWN and nothing is sent.
+ * counts as down for the retry timeout: calls fail at once with ERR_MEMCACHED_DOWN and nothing is sent. A server that let
+ * a timeout pass is then tried in the background, and calls go on failing at once until it answers: otherwise each try
+ * would hold up what is asked of healthy servers together with it.
  * Keys are checked (ERR_MEMCACHED_KEY) and taken as they are: a namespace is the pool's affair.
  */
 export class MemcachedServer {
@@ -55,6 +57,9 @@ export class MemcachedServer {
   readonly name: string;
   readonly #options: Required<MemcachedServerOptions>;
   #connection: MemcachedConnection | undefined;
+  /** The connection on which a server that let a timeout pass is tried. */
+  #probe: MemcachedConnection | undefined;
+  #probeTimer: NodeJS.Timeout | undefined;
   #downUntil = 0;
   #downBecause: MemcachedError | undefined;
   #closed = false;
@@ -70,9 +75,10 @@ export class MemcachedServer {
     };
   }
 
-  /** Whether calls fail at once, because the server failed less than the retry timeout ago. */
+  /** Whether calls fail at once, because the server failed and it is not yet time to try again. */
   get down(): boolean {
-    return this.#downBecause !== undefined && performance.now() < this.#downUntil;
+    const because = this.#downBecause;
+    return because !== undefined && (isTimeout(because) || performance.now() < this.#downUntil);
   }
 
   /** Looks up many keys in one round trip. A key that is not there is not in the map. */
@@ -131,6 +137,8 @@ export class MemcachedServer {
   /** Closes the connection; what is pending and what comes later fails with ERR_MEMCACHED_CLOSED. */
   close(): void {
     this.#closed = true;
+    clearTimeout(this.#probeTimer);
+    this.#probe?.close(this.#closedError());
     this.#connection?.close(this.#closedError());
   }
 
@@ -169,23 +177,45 @@ export class MemcachedServer {
       this.#connection.send(request);
     } else if (this.down) {
       const seconds = this.#options.retryTimeoutMs / 1000;
-      const message = `memcached ${this.name}: down, tried again ${seconds} s after: ${this.#downBecause?.message}`;
+      const message = `memcached ${this.name}: down, tried again every ${seconds} s since: ${this.#downBecause?.message}`;
       request.fail(new MemcachedError("ERR_MEMCACHED_DOWN", message, { canRetry: true, cause: this.#downBecause }));
     } else {
-      const { connectTimeoutMs, pollTimeoutMs, maxValueSize } = this.#options;
-      const { name, address } = this;
-      const options = { name, address, connectTimeoutMs, pollTimeoutMs, maxValueSize };
-      const connection = new MemcachedConnection(options, (loss) => this.#onLost(loss));
-      this.#connection = connection;
-      connection.send(request);
+      this.#connection = this.#connect();
+      this.#connection.send(request);
     }
+  }
+
+  #connect(): MemcachedConnection {
+    const { connectTimeoutMs, pollTimeoutMs, maxValueSize } = this.#options;
+    const { name, address } = this;
+    const options = { name, address, connectTimeoutMs, pollTimeoutMs, maxValueSize };
+    return new MemcachedConnection(options, (loss) => this.#onLost(loss));
+  }
+
+  /** Asks for the version, and takes the connection for all else once it answers. */
+  #startProbe(): void {
+    const probe = this.#connect();
+    this.#probe = probe;
+    const answered = (): void => {
+      // Not so when the connection was lost, which #onLost deals with. An error is an answer too.
+      if (this.#probe === probe) {
+        this.#probe = undefined;
+        this.#connection = probe;
+        this.#downBecause = undefined;
+      }
+    };
+    probe.send(lineRequest("version\r\n", (reply) => reply.type === "version" || undefined, answered, answered));
   }
 
   #onLost({ error, unanswered, blame }: Loss): void {
     this.#connection = undefined;
+    this.#probe = undefined;
     if (blame && !this.#closed) {
       this.#downBecause = error;
       this.#downUntil = performance.now() + this.#options.retryTimeoutMs;
+      if (isTimeout(error)) {
+        this.#probeTimer = setTimeout(() => this.#startProbe(), this.#options.retryTimeoutMs).unref();
+      }
     }
     for (const request of unanswered) {
       if (!blame && request.idempotent && !request.retried && !this.#closed) {
@@ -201,4 +231,9 @@ export class MemcachedServer {
     const message = `memcached ${this.name}: the client was closed`;
     return new MemcachedError("ERR_MEMCACHED_CLOSED", message, { canRetry: false });
   }
+}
+
+/** Whether it took time to see that the server is down. */
+function isTimeout(error: MemcachedError): boolean {
+  return error.code === "ERR_MEMCACHED_TIMEOUT";
 }
