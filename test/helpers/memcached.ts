@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -69,7 +70,10 @@ export async function startMemcached(
       await stop();
       child = await launch(args, address);
     },
-    pause: () => void child.kill("SIGSTOP"),
+    pause() {
+      child.kill("SIGSTOP");
+      awaitStopped(child.pid ?? 0);
+    },
     resume: () => void child.kill("SIGCONT"),
   };
 }
@@ -91,6 +95,18 @@ async function launch(args: readonly string[], address: MemcachedAddress): Promi
   // A test that forgets to stop it must not hang.
   child.unref();
   return child;
+}
+
+/** Its threads stop one after the other, and one that still runs would still answer. */
+function awaitStopped(pid: number): void {
+  const deadline = Date.now() + 5000;
+  const stopped = (thread: string): boolean =>
+    / T /.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, "latin1").replace(/\(.*\)/, ""));
+  while (!readdirSync(`/proc/${pid}/task`).every(stopped)) {
+    if (Date.now() > deadline) {
+      throw new Error(`memcached ${pid} does not stop`);
+    }
+  }
 }
 
 /** Whether a memcached answers there. */

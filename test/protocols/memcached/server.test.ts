@@ -1,0 +1,487 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+import { MemcachedError } from "../../../src/protocols/memcached/errors.ts";
+import { MemcachedServer, type MemcachedServerOptions } from "../../../src/protocols/memcached/server.ts";
+import { freePort, startMemcached, type TestMemcached } from "../../helpers/memcached.ts";
+
+const bytes = (text: string): Buffer => Buffer.from(text);
+
+/** Runs with a client that is closed afterwards. */
+async function withClient<T>(
+  address: MemcachedServer["address"],
+  options: MemcachedServerOptions,
+  run: (client: MemcachedServer) => Promise<T>,
+): Promise<T> {
+  const client = new MemcachedServer(address, options);
+  try {
+    return await run(client);
+  } finally {
+    client.close();
+  }
+}
+
+/** A server that does what `onConnection` does; the client talks to it. */
+async function withFake(
+  options: MemcachedServerOptions,
+  onConnection: (socket: Socket, count: number) => void,
+  run: (client: MemcachedServer, connections: () => number) => Promise<void>,
+): Promise<void> {
+  let count = 0;
+  const sockets = new Set<Socket>();
+  const server: Server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on("error", () => socket.destroy());
+    onConnection(socket, ++count);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  assert.ok(address !== null && typeof address === "object");
+  try {
+    await withClient({ kind: "tcp", host: "127.0.0.1", port: address.port }, options, (client) =>
+      run(client, () => count),
+    );
+  } finally {
+    for (const socket of sockets) {
+      socket.destroy();
+    }
+    server.close();
+  }
+}
+
+/** Answers each line of commands with the next of the answers. */
+const script =
+  (...answers: (string | undefined)[]) =>
+  (socket: Socket): void => {
+    socket.on("data", () => {
+      const answer = answers.shift();
+      if (answer === undefined) {
+        socket.destroy();
+      } else {
+        socket.write(answer);
+      }
+    });
+  };
+
+async function fails(code: string, promise: Promise<unknown>, canRetry = true): Promise<void> {
+  await assert.rejects(promise, (error) => {
+    assert.ok(error instanceof MemcachedError, String(error));
+    assert.deepEqual([error.code, error.canRetry], [code, canRetry], error.message);
+    return true;
+  });
+}
+
+/** Waits until the call succeeds. */
+async function eventually<T>(call: () => Promise<T>): Promise<T> {
+  const deadline = Date.now() + 10_000;
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      if (Date.now() > deadline) {
+        throw error;
+      }
+      await delay(10);
+    }
+  }
+}
+
+describe("MemcachedServer with a real memcached", () => {
+  let memcached: TestMemcached;
+
+  before(async () => {
+    memcached = await startMemcached();
+  });
+  after(() => memcached.stop());
+
+  it("stores and finds any bytes, and tells a miss from an empty value", () =>
+    withClient(memcached.address, {}, async (client) => {
+      const values = new Map([
+        ["empty", ""],
+        ["ключ-é", "\r\nEND\r\nVALUE x 0 1\r\n"],
+        ["k".repeat(250), "\0\x01"],
+      ]);
+      for (const [key, value] of values) {
+        assert.equal(await client.set(key, bytes(value), { flags: 7 }), "stored");
+      }
+      const found = await client.getMany(["miss", ...values.keys()]);
+      assert.deepEqual([...found.keys()], [...values.keys()]);
+      for (const [key, value] of values) {
+        assert.deepEqual(found.get(key), { value: bytes(value), flags: 7 });
+      }
+      assert.equal((await client.getMany([])).size, 0);
+      assert.match(await client.version(), /^\d+\.\d+/);
+    }));
+
+  it("stores only if nobody was faster", () =>
+    withClient(memcached.address, {}, async (client) => {
+      assert.equal(await client.gets("race"), undefined);
+      assert.equal(await client.cas("race", bytes("1"), { cas: "1" }), "not-found");
+      assert.equal(await client.add("race", bytes("1")), "stored");
+      assert.equal(await client.add("race", bytes("2")), "not-stored");
+      const found = await client.gets("race");
+      assert.ok(found);
+      assert.equal(await client.cas("race", bytes("3"), found), "stored");
+      assert.equal(await client.cas("race", bytes("4"), found), "exists");
+      assert.deepEqual((await client.gets("race"))?.value, bytes("3"));
+      assert.equal(await client.delete("race"), true);
+      assert.equal(await client.delete("race"), false);
+    }));
+
+  it("looks up thousands of keys at once, from many callers at once, and mixes nothing up", () =>
+    withClient(memcached.address, {}, async (client) => {
+      const keys = Array.from({ length: 5000 }, (_, index) => `resolver:user${index}@example.com`);
+      await Promise.all(keys.filter((_, index) => index % 3 !== 0).map((key) => client.set(key, bytes(key))));
+      const answers = await Promise.all(
+        Array.from({ length: 20 }, (_, index) => client.getMany(keys.slice(index * 50, 5000 - index * 200))),
+      );
+      for (const [index, found] of answers.entries()) {
+        for (const key of keys.slice(index * 50, 5000 - index * 200)) {
+          const miss = keys.indexOf(key) % 3 === 0;
+          assert.equal(found.get(key)?.value.toString(), miss ? undefined : key);
+        }
+      }
+      // The same key twice is one answer.
+      assert.equal((await client.getMany(["k".repeat(250), "k".repeat(250)])).size, 1);
+    }));
+
+  it("refuses a bad key before anything is sent", () =>
+    withClient({ kind: "tcp", host: "127.0.0.1", port: 1 }, {}, async (client) => {
+      for (const key of ["", "a b", "a\r\nflush_all", "k".repeat(251)]) {
+        await fails("ERR_MEMCACHED_KEY", client.getMany(["good", key]), false);
+        await fails("ERR_MEMCACHED_KEY", client.set(key, bytes("")), false);
+        await fails("ERR_MEMCACHED_KEY", client.delete(key), false);
+      }
+    }));
+
+  it("says that a value is too large, here or there, and goes on", () =>
+    withClient(memcached.address, { maxValueSize: 2_000_000 }, async (client) => {
+      await fails("ERR_MEMCACHED_VALUE", client.set("large", Buffer.alloc(2_000_001)), false);
+      await fails("ERR_MEMCACHED_SERVER", client.set("large", Buffer.alloc(2_000_000)), false);
+      assert.equal(await client.set("large", Buffer.alloc(900_000, 1)), "stored");
+      assert.equal((await client.getMany(["large"])).get("large")?.value.length, 900_000);
+    }));
+
+  it("speaks over a unix socket and over IPv6", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "ocnotify-mc-"));
+    const others = await Promise.all([startMemcached({ unix: join(directory, "s") }), startMemcached({ host: "::1" })]);
+    try {
+      for (const { address } of others) {
+        await withClient(address, {}, async (client) => {
+          assert.equal(await client.set("a", bytes("b")), "stored");
+          assert.deepEqual((await client.getMany(["a"])).get("a")?.value, bytes("b"));
+        });
+      }
+    } finally {
+      await Promise.all(others.map((other) => other.stop()));
+      await rm(directory, { recursive: true });
+    }
+  });
+
+  it("does not notice a restart while it is idle", async () => {
+    const other = await startMemcached();
+    try {
+      await withClient(other.address, {}, async (client) => {
+        for (let round = 0; round < 5; round++) {
+          assert.equal(await client.set("a", bytes("1")), "stored");
+          await other.restart();
+          assert.equal((await client.getMany(["a"])).size, 0);
+          assert.equal(client.down, false);
+        }
+      });
+    } finally {
+      await other.stop();
+    }
+  });
+
+  it("fails fast while the server is gone, and finds it again", async () => {
+    const other = await startMemcached();
+    try {
+      await withClient(other.address, { retryTimeoutMs: 300 }, async (client) => {
+        await client.version();
+        await other.stop();
+        await fails("ERR_MEMCACHED_CONNECT", client.getMany(["a"]));
+        assert.equal(client.down, true);
+        const started = performance.now();
+        for (let call = 0; call < 100; call++) {
+          await fails("ERR_MEMCACHED_DOWN", client.getMany(["a"]));
+        }
+        assert.ok(performance.now() - started < 300);
+        await other.restart();
+        assert.equal((await eventually(() => client.getMany(["a"]))).size, 0);
+        assert.equal(client.down, false);
+      });
+    } finally {
+      await other.stop();
+    }
+  });
+
+  it("gives up on a server that stands still, and never takes a late answer", async () => {
+    const other = await startMemcached();
+    try {
+      await withClient(other.address, { pollTimeoutMs: 200, retryTimeoutMs: 100 }, async (client) => {
+        await client.set("a", bytes("a"));
+        await client.set("b", bytes("b"));
+        other.pause();
+        const started = performance.now();
+        const calls = [client.getMany(["a"]), client.gets("a"), client.set("a", bytes("late")), client.version()];
+        await Promise.all(calls.map((call) => fails("ERR_MEMCACHED_TIMEOUT", call)));
+        const took = performance.now() - started;
+        assert.ok(took >= 190 && took < 2000, `${took} ms`);
+        await fails("ERR_MEMCACHED_DOWN", client.getMany(["b"]));
+        other.resume();
+        const found = await eventually(() => client.getMany(["b"]));
+        assert.deepEqual([...found.keys()], ["b"]);
+        assert.deepEqual(found.get("b")?.value, bytes("b"));
+      });
+    } finally {
+      await other.stop();
+    }
+  });
+
+  it("holds up nobody while it tries a server that stands still", async () => {
+    const other = await startMemcached();
+    try {
+      await withClient(other.address, { pollTimeoutMs: 100, retryTimeoutMs: 10 }, async (client) => {
+        await client.version();
+        other.pause();
+        await fails("ERR_MEMCACHED_TIMEOUT", client.getMany(["a"]));
+        const until = performance.now() + 500;
+        let longest = 0;
+        while (performance.now() < until) {
+          const started = performance.now();
+          await fails("ERR_MEMCACHED_DOWN", client.getMany(["a"]));
+          longest = Math.max(longest, performance.now() - started);
+          await delay(1);
+        }
+        assert.ok(longest < 80, `${longest} ms`);
+        other.resume();
+        // Without a call of ours: the next one must not pay for what is over.
+        await eventually(async () => assert.equal(client.down, false));
+        await client.getMany(["a"]);
+      });
+    } finally {
+      await other.stop();
+    }
+  });
+
+  it("survives kills under load: each call answers or fails in a way that can be retried", async () => {
+    const other = await startMemcached();
+    try {
+      await withClient(other.address, { retryTimeoutMs: 20 }, async (client) => {
+        let answered = 0;
+        let failed = 0;
+        const load = { running: true };
+        const caller = async (id: number): Promise<void> => {
+          for (let call = 0; load.running; call++) {
+            const key = `k${id}-${call}`;
+            try {
+              await client.set(key, bytes(key));
+              const value = (await client.getMany([`${key}x`, key])).get(key)?.value.toString();
+              assert.ok(value === key || value === undefined, value);
+              answered++;
+            } catch (error) {
+              assert.ok(error instanceof MemcachedError && error.canRetry, String(error));
+              failed++;
+              await delay(1);
+            }
+          }
+        };
+        const callers = Promise.all(Array.from({ length: 20 }, (_, id) => caller(id)));
+        for (let round = 0; round < 5; round++) {
+          const before = answered;
+          await eventually(async () => assert.ok(answered > before + 200));
+          await other.restart();
+        }
+        load.running = false;
+        await callers;
+        assert.ok(failed > 0);
+      });
+    } finally {
+      await other.stop();
+    }
+  });
+
+  it("does not keep the process alive when it is idle", async () => {
+    const module = new URL("../../../src/protocols/memcached/server.ts", import.meta.url).href;
+    const program = `
+      import { MemcachedServer } from ${JSON.stringify(module)};
+      const client = new MemcachedServer(${JSON.stringify(memcached.address)});
+      console.log(await client.version());`;
+    const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", program], {
+      cwd: fileURLToPath(new URL("../../..", import.meta.url)),
+      stdio: ["ignore", "pipe", "inherit"],
+      timeout: 30_000,
+    });
+    let output = "";
+    child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
+    const [code]: unknown[] = await once(child, "close");
+    assert.equal(code, 0);
+    assert.match(output, /^\d+\.\d+/);
+  });
+});
+
+describe("MemcachedServer with a server that misbehaves", () => {
+  const options = { connectTimeoutMs: 500, pollTimeoutMs: 200, retryTimeoutMs: 60_000 };
+
+  for (const [what, answer] of [
+    ["garbage", "HTTP/1.1 400 Bad Request\r\n\r\n"],
+    ["a key that nobody asked for", "VALUE other 0 1\r\nx\r\nEND\r\n"],
+    ["a line without end", "x".repeat(10_000)],
+    ["a value over the limit", "VALUE a 0 4294967295\r\n"],
+    ["the answer to another command", "STORED\r\n"],
+    ["one answer too many", "END\r\nEND\r\n"],
+    ["ERROR", "ERROR\r\n"],
+    ["a full house", "ERROR Too many open connections\r\n"],
+  ] as const) {
+    it(`fails all that is pending at ${what}`, () =>
+      withFake(options, script(answer), async (client) => {
+        const results = await Promise.allSettled([client.getMany(["a"]), client.version(), client.getMany(["b"])]);
+        const [first, ...others] = results;
+        assert.equal(first.status, what === "one answer too many" ? "fulfilled" : "rejected");
+        for (const result of others) {
+          assert.ok(result.status === "rejected" && result.reason instanceof MemcachedError);
+          assert.deepEqual([result.reason.code, result.reason.canRetry], ["ERR_MEMCACHED_PROTOCOL", true]);
+        }
+        await fails("ERR_MEMCACHED_DOWN", client.getMany(["a"]));
+      }));
+  }
+
+  it("fails at half an answer, when the rest does not come", () =>
+    withFake(options, script("VALUE a 0 10\r\nhalf"), async (client) => {
+      await fails("ERR_MEMCACHED_TIMEOUT", client.getMany(["a"]));
+    }));
+
+  it("fails at half an answer, when the connection ends, and does not ask again", () =>
+    withFake(
+      options,
+      (socket) => socket.on("data", () => socket.end("VALUE a 0 10\r\nhalf")),
+      async (client, connections) => {
+        await fails("ERR_MEMCACHED_CONNECTION", client.getMany(["a"]));
+        assert.equal(connections(), 1);
+      },
+    ));
+
+  it("fails at a reset", () =>
+    withFake(
+      options,
+      (socket) => socket.on("data", () => socket.resetAndDestroy()),
+      async (client) => {
+        await Promise.all([
+          fails("ERR_MEMCACHED_CONNECTION", client.getMany(["a"])),
+          fails("ERR_MEMCACHED_CONNECTION", client.set("a", bytes(""))),
+        ]);
+      },
+    ));
+
+  it("asks once more on a fresh connection when one that worked breaks without a byte", () =>
+    withFake(
+      options,
+      (socket, count) => (count === 1 ? script("END\r\n", undefined) : script("VALUE a 0 1\r\nx\r\nEND\r\n"))(socket),
+      async (client, connections) => {
+        assert.equal((await client.getMany(["a"])).size, 0);
+        assert.equal((await client.getMany(["a"])).size, 1);
+        assert.equal(connections(), 2);
+        assert.equal(client.down, false);
+      },
+    ));
+
+  it("asks no third time", () =>
+    withFake(
+      options,
+      (socket, count) => script(...(count === 1 ? ["END\r\n"] : []), undefined)(socket),
+      async (client, connections) => {
+        await client.getMany(["a"]);
+        await fails("ERR_MEMCACHED_CONNECTION", client.getMany(["a"]));
+        assert.equal(connections(), 2);
+        assert.equal(client.down, true);
+      },
+    ));
+
+  it("never sends a store again, which may have been done", () =>
+    withFake(
+      options,
+      (socket) => script("END\r\n", undefined)(socket),
+      async (client, connections) => {
+        await client.getMany(["a"]);
+        await fails("ERR_MEMCACHED_CONNECTION", client.set("a", bytes("x")));
+        assert.equal(connections(), 1);
+        // It says nothing about the server.
+        assert.equal(client.down, false);
+      },
+    ));
+
+  it("passes on what the server says, and goes on", () =>
+    withFake(
+      options,
+      script("SERVER_ERROR out of memory\r\n", "CLIENT_ERROR bad command line format\r\n", "END\r\n"),
+      async (client, connections) => {
+        await fails("ERR_MEMCACHED_SERVER", client.set("a", bytes("x")));
+        await fails("ERR_MEMCACHED_CLIENT", client.set("a", bytes("x")), false);
+        assert.equal(client.down, false);
+        assert.equal((await client.getMany(["a"])).size, 0);
+        assert.equal(connections(), 2);
+      },
+    ));
+
+  it("is not hurt by bytes that come while it is idle", () =>
+    withFake(
+      options,
+      (socket, count) => {
+        socket.on("data", () => socket.write(count === 1 ? "END\r\nSTORED\r\n" : "VALUE a 0 1\r\nx\r\nEND\r\n"));
+      },
+      async (client) => {
+        assert.equal((await client.getMany(["a"])).size, 0);
+        assert.equal((await client.getMany(["a"])).size, 1);
+      },
+    ));
+
+  it("gives up on a host that takes no connection", async () => {
+    // A listener whose queue is full drops what would be the next connection, like a host that does not exist.
+    const port = await freePort();
+    const full = spawn(process.execPath, [
+      "-e",
+      `const s = require("net").createServer(); s.listen({ port: ${port}, host: "127.0.0.1", backlog: 1 }, () => {
+        console.log("listening"); process.kill(process.pid, "SIGSTOP"); });`,
+    ]);
+    await once(full.stdout, "data");
+    const fillers = Array.from({ length: 8 }, () => new MemcachedServer({ kind: "tcp", host: "127.0.0.1", port }));
+    try {
+      const filling = fillers.map((filler) => filler.version().catch((error: unknown) => error));
+      await withClient({ kind: "tcp", host: "127.0.0.1", port }, options, async (client) => {
+        const started = performance.now();
+        await fails("ERR_MEMCACHED_TIMEOUT", client.getMany(["a"]));
+        assert.ok(performance.now() - started < 2000);
+        await fails("ERR_MEMCACHED_DOWN", client.getMany(["a"]));
+      });
+      await Promise.all(filling);
+    } finally {
+      full.kill("SIGKILL");
+      for (const filler of fillers) {
+        filler.close();
+      }
+    }
+  });
+
+  it("fails what is pending and what comes when it is closed", () =>
+    withFake(
+      options,
+      () => {},
+      async (client) => {
+        const pending = client.getMany(["a"]);
+        const rejected = fails("ERR_MEMCACHED_CLOSED", pending, false);
+        client.close();
+        await rejected;
+        await fails("ERR_MEMCACHED_CLOSED", client.getMany(["a"]), false);
+      },
+    ));
+});
