@@ -38,3 +38,15 @@ export class MemcachedError extends Error {
     this.canRetry = options.canRetry;
   }
 }
+
+/** A wrong configuration string; the message shows the place. */
+export class ConfigStringError extends MemcachedError {
+  /** Index of the character in the string (or in the line of a file) at which it went wrong, from 0. */
+  readonly offset: number;
+
+  constructor(code: MemcachedErrorCode, message: string, offset: number, cause?: unknown) {
+    super(code, message, { canRetry: false, cause });
+    this.name = "ConfigStringError";
+    this.offset = offset;
+  }
+}

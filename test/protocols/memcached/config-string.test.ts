@@ -4,7 +4,8 @@ import { describe, it } from "node:test";
 
 import * as fc from "fast-check";
 
-import { ConfigStringError, parseConfigString } from "../../../src/protocols/memcached/config-string.ts";
+import { parseConfigString } from "../../../src/protocols/memcached/config-string.ts";
+import { ConfigStringError } from "../../../src/protocols/memcached/errors.ts";
 import type { PoolConfig } from "../../../src/protocols/memcached/pool-config.ts";
 
 interface Verdict {
