@@ -234,11 +234,9 @@ export function parseRecord(line: string): MailboxEvent {
 
 /** A value as it may stand in a message: short, and nothing is walked that may be nested deeper than the stack. */
 function shown(value: unknown): string {
-  return typeof value === "object" && value !== null ? "an object" : String(JSON.stringify(clipped(value)));
-}
-
-function clipped(value: unknown): unknown {
-  return typeof value === "string" ? value.slice(0, 80) : value;
+  if (value === undefined) return "none";
+  if (typeof value === "object" && value !== null) return "an object";
+  return JSON.stringify(typeof value === "string" ? value.slice(0, 80) : value);
 }
 
 function refused(field: string, reason: string): OcnotifyError {

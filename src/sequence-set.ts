@@ -16,8 +16,8 @@ export function countUids(set: string): { count: number } | { refused: string } 
   let count = 0;
   let at = 0;
   while (at <= set.length) {
-    const end = indexOfOr(set, ",", at, set.length);
-    const colon = indexOfOr(set, ":", at, end);
+    const end = itemEnd(set, at);
+    const colon = colonWithin(set, at, end);
     const first = parseUid(set, at, Math.min(colon, end));
     const last = colon < end ? parseUid(set, colon + 1, end) : first;
     if (first === 0 || last === 0) return { refused: `not a UID from 1 to ${MAX_UID}` };
@@ -33,8 +33,8 @@ export function countUids(set: string): { count: number } | { refused: string } 
 export function* uidsOf(set: string): Generator<number, void> {
   let at = 0;
   while (at <= set.length) {
-    const end = indexOfOr(set, ",", at, set.length);
-    const colon = indexOfOr(set, ":", at, end);
+    const end = itemEnd(set, at);
+    const colon = colonWithin(set, at, end);
     const first = parseUid(set, at, Math.min(colon, end));
     const last = colon < end ? parseUid(set, colon + 1, end) : first;
     for (let uid = first; uid <= last; uid++) yield uid;
@@ -42,9 +42,16 @@ export function* uidsOf(set: string): Generator<number, void> {
   }
 }
 
-function indexOfOr(text: string, wanted: string, from: number, otherwise: number): number {
-  const at = text.indexOf(wanted, from);
-  return at === -1 || at > otherwise ? otherwise : at;
+function itemEnd(set: string, from: number): number {
+  const comma = set.indexOf(",", from);
+  return comma === -1 ? set.length : comma;
+}
+
+/** The colon of a range, or `end`. A UID has ten digits at most; to look beyond would be to walk the set once per item. */
+function colonWithin(set: string, from: number, end: number): number {
+  const last = Math.min(end, from + 11);
+  for (let at = from; at < last; at++) if (set.charCodeAt(at) === 0x3a) return at;
+  return end;
 }
 
 /** 0 for what is not a UID: 0 is none, a leading zero is not in the grammar. */
