@@ -12,6 +12,8 @@ const MAX_IN_MEMORY = 16_384;
 const MAX_UNANSWERED = 400_000;
 /** A kill costs at most the notifications of this long, sent once more. */
 const SAVE_MS = 1_000;
+/** With very many segments a cursor takes long to write: saving it may take this part of the time. */
+const SAVE_SHARE = 1 / 20;
 
 /** Bytes of a record, before any has been seen. */
 const TYPICAL_RECORD = 300;
@@ -54,6 +56,7 @@ export class Delivery implements Answers {
   #running: NodeJS.Immediate | undefined;
   #saving: Promise<void> = Promise.resolve();
   #saveTimer: NodeJS.Timeout | undefined;
+  #saveTook = 0;
   #stopped = false;
 
   private constructor(
@@ -168,13 +171,17 @@ export class Delivery implements Answers {
 
   #saveSoon(): void {
     if (this.#saveTimer !== undefined || this.#stopped) return;
-    this.#saveTimer = setTimeout(() => {
-      this.#saveTimer = undefined;
-      this.#saving = this.#saving.then(() => this.#save());
-    }, SAVE_MS);
+    this.#saveTimer = setTimeout(
+      () => {
+        this.#saveTimer = undefined;
+        this.#saving = this.#saving.then(() => this.#save());
+      },
+      Math.max(SAVE_MS, this.#saveTook / SAVE_SHARE),
+    );
   }
 
   async #save(): Promise<void> {
+    const began = performance.now();
     try {
       await saveCursor(this.#settings.cursorFile, this.#tail.cursor());
       this.#once.forget("save");
@@ -184,5 +191,6 @@ export class Delivery implements Answers {
         this.#log.error({ destination: this.name }, message);
       }
     }
+    this.#saveTook = performance.now() - began;
   }
 }

@@ -245,18 +245,24 @@ export class OpenChange implements Destination {
     }
     if (endpoint.blocked && (endpoint.waiting > FEW || this.#answers.crowded)) this.#answers.park(job.record);
     endpoint.push(job);
-    if (this.#unsettled > MAX_WAITING) this.#overflow();
   }
 
-  #overflow(): void {
-    let longest: Endpoint | undefined;
-    for (const endpoint of this.#endpoints.values()) {
-      if (longest === undefined || endpoint.waiting > longest.waiting) longest = endpoint;
+  /** Looked after at each tick: what comes between two is little beside the bound. */
+  #bound(): void {
+    let waiting = 0;
+    for (const endpoint of this.#endpoints.values()) waiting += endpoint.waiting;
+    while (waiting > MAX_WAITING) {
+      let longest: Endpoint | undefined;
+      for (const endpoint of this.#endpoints.values()) {
+        if (longest === undefined || endpoint.waiting > longest.waiting) longest = endpoint;
+      }
+      // At most a half of it, so that the next-longest is not spared; one at least.
+      const count = Math.min(waiting - MAX_WAITING, Math.ceil((longest?.waiting ?? 0) / 2));
+      const jobs = longest?.takeOldest(count) ?? [];
+      if (longest === undefined || jobs.length === 0) return;
+      waiting -= jobs.length;
+      this.#giveUp(longest.name, jobs as OpenChangeJob[], "overflow", `more than ${MAX_WAITING} wait for hosts`);
     }
-    if (longest === undefined || longest.waiting === 0) return;
-    // A share of it at a time, so that looking for the longest is seldom.
-    const jobs = longest.takeOldest(Math.ceil(longest.waiting / 100));
-    this.#giveUp(longest.name, jobs as OpenChangeJob[], "overflow", `${MAX_WAITING} notifications wait for hosts`);
   }
 
   #notifications(job: OpenChangeJob): Iterator<Notification, void> | undefined {
@@ -383,6 +389,7 @@ export class OpenChange implements Destination {
   #tick(): void {
     const now = performance.now();
     for (const endpoint of this.#endpoints.values()) endpoint.tick(now);
+    if (this.#unsettled > MAX_WAITING) this.#bound();
     this.#ticking = undefined;
     if (this.#closed || (this.#endpoints.size === 0 && this.#lookingUp === 0)) return;
     const busy = this.#unsettled + this.#lookingUp > 0;
