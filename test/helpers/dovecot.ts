@@ -87,13 +87,13 @@ export interface CommandResult {
 }
 
 /** `[major, minor]` of the installed Dovecot. */
-export function dovecotVersion(): [number, number] {
+function dovecotVersion(): [number, number] {
   const match = /^(\d+)\.(\d+)/.exec(execFileSync("dovecot", ["--version"], { encoding: "utf8" }));
   if (match === null) throw new Error("dovecot --version says no version");
   return [Number(match[1]), Number(match[2])];
 }
 
-export async function freePort(): Promise<number> {
+async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((done, fail) => {
     server.once("error", fail);
@@ -374,7 +374,7 @@ function config24(instance: Instance): string {
   const { folder, options } = instance;
   const { format = "maildir", mailPlugins = ["notify", "openchange"], separator = "/", prefix = "" } = options;
   const plugins = mailPlugins.map((name) => `  ${name} = yes\n`);
-  // A list in a protocol block adds to the global one, a plain value replaces it.
+  // A block would add to the global list, a plain value replaces it.
   const protocolPlugins = Object.entries(options.protocolPlugins ?? {}).map(
     ([name, names]) => `protocol ${name} {\n  mail_plugins = ${names.join(" ")}\n}\n`,
   );
@@ -386,7 +386,6 @@ auth_allow_cleartext = yes
 auth_username_chars =
 mail_driver = ${format}
 mail_path = ~/mail
-mail_inbox_path =
 mail_plugins {
 ${plugins.join("")}}
 namespace inbox {
@@ -396,7 +395,6 @@ namespace inbox {
 }
 passdb passwd-file {
   passwd_file_path = ${folder}/users
-  default_password_scheme = PLAIN
 }
 userdb passwd-file {
   passwd_file_path = ${folder}/users

@@ -57,6 +57,7 @@ describe("a delivery", () => {
           name: `wrong-${name}`,
           settings: { [setting]: value },
         })),
+        { name: "without", settings: { mail_plugins: "notify" } },
         { name: "missing", settings: { openchange_journal: "/nonexistent/journal" } },
       ],
     });
@@ -219,6 +220,24 @@ describe("a delivery", () => {
     const replies = await lmtpDeliver(dovecot, [{ to: ["deletions"], mail: mail("hello", "<9@x>") }]);
     assert.match(replies.join(), /^250/);
     assert.deepEqual(dovecot.records(), []);
+  });
+
+  test("to a user without the plugin, by a process that has it loaded, is not recorded", async () => {
+    const replies = await lmtpDeliver(dovecot, [
+      { to: ["anna"], mail: mail("with", "<with@x>") },
+      { to: ["without", "anna"], mail: mail("both", "<both@x>") },
+    ]);
+    assert.ok(
+      replies.every((reply) => reply.startsWith("250")),
+      replies.join("\n"),
+    );
+    assert.deepEqual(
+      dovecot.records().map(({ user, messageId }) => [user, messageId]),
+      [
+        ["anna", "<with@x>"],
+        ["anna", "<both@x>"],
+      ],
+    );
   });
 
   /** Two mails on one connection, so by one process; resolves with its error lines, all of which stand before its last line. */

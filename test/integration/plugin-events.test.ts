@@ -260,3 +260,53 @@ namespace second {
     });
   });
 }
+
+test("a set too long for a record is split over records of at most 64 KiB, in matching order", async () => {
+  const dovecot = await startDovecot({ format: "mdbox", protocols: ["imap"], users: ["jdoe"] });
+  try {
+    // Ten digits each, so that fewer messages do.
+    const firstUid = 4_000_000_000;
+    const doublings = 14;
+    await dovecot.doveadm(["mailbox", "create", "-u", "jdoe", "Many", "Copies"]);
+    await dovecot.doveadm(["mailbox", "update", "-u", "jdoe", "--min-next-uid", `${firstUid}`, "Many"]);
+    await dovecot.doveadm(["save", "-u", "jdoe", "-m", "Many"], mail("m", "<m@x>"));
+    for (let i = 0; i < doublings; i += 1) {
+      await dovecot.doveadm(["copy", "-u", "jdoe", "Many", "mailbox", "Many", "ALL"]);
+    }
+    const everySecond = Array.from({ length: 2 ** (doublings - 1) }, (_, i) => firstUid + 2 * i);
+    const imap = new ImapFlow({
+      host: "127.0.0.1",
+      port: dovecot.imapPort,
+      secure: false,
+      doSTARTTLS: false,
+      auth: { user: "jdoe", pass: dovecot.password },
+      logger: false,
+    });
+    await imap.connect();
+    await imap.mailboxOpen("Many");
+    for (let i = 0; i < everySecond.length; i += 512) {
+      await imap.messageFlagsAdd(everySecond.slice(i, i + 512).join(","), ["second"], { uid: true });
+    }
+    await imap.logout();
+    dovecot.clearJournal();
+
+    await dovecot.doveadm(["flags", "add", "-u", "jdoe", "\\Flagged", "mailbox", "Many", "KEYWORD", "second"]);
+    await dovecot.doveadm(["copy", "-u", "jdoe", "Copies", "mailbox", "Many", "KEYWORD", "second"]);
+    const records = dovecot.records();
+    for (const record of records) assert.ok(Buffer.byteLength(JSON.stringify(record)) < 65_536);
+    const all = (event: string, key: "uids" | "oldUids"): number[] =>
+      records
+        .filter((record) => record.event === event)
+        .flatMap((record) => String(record[key]).split(",").map(Number));
+    assert.ok(records.filter(({ event }) => event === "FlagsSet").length > 1);
+    assert.deepEqual(all("FlagsSet", "uids"), everySecond);
+    assert.ok(records.filter(({ event }) => event === "MessageCopy").length > 1);
+    assert.deepEqual(all("MessageCopy", "oldUids"), everySecond);
+    assert.deepEqual(
+      all("MessageCopy", "uids"),
+      everySecond.map((_, i) => i + 1),
+    );
+  } finally {
+    await dovecot.remove();
+  }
+});

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { ImapFlow } from "imapflow";
 import { lmtpDeliver, mail, startDovecot, type RunningDovecot } from "../helpers/dovecot.ts";
@@ -19,6 +21,7 @@ describe("a mailbox of somebody else", () => {
     dovecot = await startDovecot({
       protocols: ["imap", "lmtp"],
       users: ["jdoe", "anna"],
+      mailPlugins: ["notify", "openchange", "virtual"],
       separator: ".",
       prefix: "Mine.",
       extra: ({ is24 }) => `
@@ -37,6 +40,12 @@ namespace public {
   ${is24 ? "mail_driver = maildir\n  mail_path = ~/public" : "location = maildir:~/public"}
   subscriptions = no
 }
+namespace virtual {
+  separator = .
+  prefix = virtual.
+  ${is24 ? "mail_driver = virtual\n  mail_path = ~/virtual" : "location = virtual:~/virtual:INDEX=~/virtual-index"}
+  subscriptions = no
+}
 namespace subscriptions {
   separator = .
   prefix =
@@ -46,6 +55,9 @@ namespace subscriptions {
 }
 `,
     });
+    const virtual = join(dovecot.home("jdoe"), "virtual", "All");
+    mkdirSync(virtual, { recursive: true });
+    writeFileSync(join(virtual, "dovecot-virtual"), "Mine.Real\n  all\n");
     await lmtpDeliver(dovecot, [{ to: ["jdoe", "anna"], mail: mail("hello", "<1@x>") }]);
     imap = new ImapFlow({
       host: "127.0.0.1",
@@ -60,6 +72,7 @@ namespace subscriptions {
     imap.namespace = { prefix: "", delimiter: "." };
     await imap.mailboxCreate("shared.anna.Work");
     await imap.mailboxCreate("public.All");
+    await imap.mailboxCreate("Mine.Real");
   });
   after(async () => {
     await imap.logout();
@@ -116,6 +129,19 @@ namespace subscriptions {
   test("that is nobody's (a public namespace) is told to the one who changed it", async () => {
     await imap.append("public.All", mail("to all", "<4@x>"));
     assert.deepEqual(told(), [{ event: "MessageAppend", user: "jdoe", mailbox: "public.All", sep: ".", uids: "1" }]);
+  });
+
+  test("that is virtual is told by the mailbox that has the message, once", async () => {
+    await imap.append("Mine.Real", mail("real", "<5@x>"));
+    await imap.mailboxOpen("virtual.All");
+    dovecot.clearJournal();
+    await imap.messageFlagsAdd("1", ["\\Flagged"]);
+    await imap.messageMove("1", "INBOX");
+    const real = { user: "jdoe", mailbox: "Mine.Real", sep: ".", uids: "1" };
+    assert.deepEqual(told(), [
+      { event: "FlagsSet", ...real },
+      { event: "MessageMove", ...real, mailbox: "INBOX", uids: "3", oldMailbox: "Mine.Real", oldUids: "1" },
+    ]);
   });
 
   test("leaves no error in the log", () => {
