@@ -87,7 +87,9 @@ int open(const char *path, int flags, ...)
 
 time_t time(time_t *time_r)
 {
-	static const time_t clock_back[] = { 1800000000, 1799990000, 1800000600 };
+	static const time_t clock_back[] = {
+		1800000000, 1799990000, 1800000600
+	};
 	struct timespec ts;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
@@ -123,8 +125,8 @@ int main(int argc, char *argv[])
 	event = event_create(NULL);
 	start = seconds();
 	for (i = 0; i < count; i++) T_BEGIN {
-		snprintf(line, sizeof(line), "{\"v\":1,\"event\":\"MessageNew\","
-			 "\"user\":\"harness\",\"pid\":%ld,\"n\":%u}\n",
+		snprintf(line, sizeof(line),
+			 "{\"v\":1,\"event\":\"MessageNew\",\"user\":\"harness\",\"pid\":%ld,\"n\":%u}\n",
 			 (long)getpid(), i);
 		journal_append(event, folder, line, strlen(line));
 	} T_END;
