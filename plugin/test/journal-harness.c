@@ -126,7 +126,8 @@ int main(int argc, char *argv[])
 	start = seconds();
 	for (i = 0; i < count; i++) T_BEGIN {
 		snprintf(line, sizeof(line),
-			 "{\"v\":1,\"event\":\"MessageNew\",\"user\":\"harness\",\"pid\":%ld,\"n\":%u}\n",
+			 "{\"v\":1,\"event\":\"MessageNew\",\"user\":\"harness\","
+			 "\"pid\":%ld,\"n\":%u}\n",
 			 (long)getpid(), i);
 		journal_append(event, folder, line, strlen(line));
 	} T_END;
