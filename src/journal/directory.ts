@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, unlinkSync, watch } from "node:fs";
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, statSync, unlinkSync, watch } from "node:fs";
 import type { BigIntStats, FSWatcher } from "node:fs";
 import { opendir } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,6 +11,9 @@ import { parseSegmentName, type Segment } from "./segment.ts";
 const RESCAN_MS = 60_000;
 const REOPEN_MS = 5_000;
 const MAX_OPEN_FILES = 64;
+/** A file with this much of nothing in it, and a hundredth of something at most, was made to keep a reader busy. */
+const MAX_HOLE = 1024n ** 3n;
+const MIN_DENSITY = 100n;
 
 export interface DirectoryCounters {
   /** Files in the directory that are not read, by reason. */
@@ -32,8 +35,12 @@ export class JournalDirectory {
   readonly #files = new Map<Segment, number>();
   readonly #listeners = new Set<(changed: readonly Segment[]) => void>();
   readonly #dirty = new Set<string>();
+  readonly #retries = new Set<Segment>();
   #watcher: FSWatcher | undefined;
+  /** The directory that is watched: another may take its name. */
+  #watched = "";
   #rescan: NodeJS.Timeout | undefined;
+  #reopen: NodeJS.Timeout | undefined;
   #scheduled: NodeJS.Immediate | undefined;
   #scanning: Promise<void> | undefined;
   #closed = false;
@@ -66,6 +73,11 @@ export class JournalDirectory {
     return () => this.#listeners.delete(listener);
   }
 
+  /** A segment could not be read for now: its listeners are called again with the next listing of the directory. */
+  retryLater(segment: Segment): void {
+    this.#retries.add(segment);
+  }
+
   /**
    * Fills `target` from `position` on; returns the number of bytes, 0 at the end or when the file is gone.
    * The file that is read is the one that was looked at, whatever has been put in its place.
@@ -77,6 +89,7 @@ export class JournalDirectory {
       return readSync(file, target, 0, length, position);
     } catch (error) {
       this.#closeFile(segment);
+      this.retryLater(segment);
       if (this.#once.first(`read ${segment.name}`)) {
         this.#log.error({ segment: segment.name, position }, `cannot read the segment: ${(error as Error).message}`);
       }
@@ -107,6 +120,7 @@ export class JournalDirectory {
       }
     }
     this.#forget(segment);
+    this.#tell([segment]);
     return true;
   }
 
@@ -114,11 +128,13 @@ export class JournalDirectory {
     this.#closed = true;
     this.#watcher?.close();
     clearInterval(this.#rescan);
+    clearInterval(this.#reopen);
     clearImmediate(this.#scheduled);
     for (const segment of [...this.#files.keys()]) this.#closeFile(segment);
   }
 
   #watch(): void {
+    this.#watched = identityOf(statSync(this.path, { bigint: true }));
     const watcher = watch(this.path, (_event, name) => {
       // A change without a name, or one of the directory itself, can mean anything.
       if (name === null || parseSegmentName(name) === undefined) this.#checkDirectory();
@@ -130,35 +146,48 @@ export class JournalDirectory {
 
   #checkDirectory(): void {
     try {
-      lstatSync(this.path);
+      if (identityOf(statSync(this.path, { bigint: true })) === this.#watched) return;
     } catch (error) {
       this.#lost(error as Error);
+      return;
     }
+    // Another directory stands in its place.
+    this.#watcher?.close();
+    if (this.#reopened()) void this.#rescanNow();
   }
 
-  /** The directory is gone: mails are still delivered, so watch out for its return. */
+  /** The directory is gone: mails are still delivered, so watch out for its return. That is work: it keeps us alive. */
   #lost(error: Error): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#reopen !== undefined) return;
     this.#watcher?.close();
     this.#watcher = undefined;
     this.#log.error(`${directoryError(this.path, error).message}. Looking for it every ${REOPEN_MS / 1000} s`);
-    const timer = setInterval(() => {
-      if (this.#closed) return clearInterval(timer);
-      try {
-        this.#watch();
-      } catch {
-        return;
-      }
-      clearInterval(timer);
-      this.#log.info({ directory: this.path }, "the journal directory is back");
+    this.#reopen = setInterval(() => {
+      if (!this.#reopened()) return;
+      clearInterval(this.#reopen);
+      this.#reopen = undefined;
       void this.#rescanNow();
     }, REOPEN_MS);
-    timer.unref();
+  }
+
+  #reopened(): boolean {
+    try {
+      this.#watch();
+    } catch (error) {
+      this.#lost(error as Error);
+      return false;
+    }
+    this.#log.info({ directory: this.path }, "the journal directory is back");
+    return true;
   }
 
   async #rescanNow(): Promise<void> {
     try {
+      if (this.#watcher !== undefined) this.#checkDirectory();
       await this.#scan();
+      const retries = [...this.#retries].filter(({ gone }) => !gone);
+      this.#retries.clear();
+      this.#tell(retries);
     } catch (error) {
       if (this.#watcher !== undefined) this.#lost(error as Error);
     }
@@ -174,6 +203,7 @@ export class JournalDirectory {
   async #list(): Promise<void> {
     const before = new Set(this.segments.keys());
     for await (const entry of await opendir(this.path, { bufferSize: 256 })) {
+      if (this.#closed) return;
       if (parseSegmentName(entry.name) === undefined) continue;
       before.delete(entry.name);
       this.#dirty.add(entry.name);
@@ -196,6 +226,10 @@ export class JournalDirectory {
     const changed: Segment[] = [];
     for (const name of this.#dirty) this.#look(name, changed);
     this.#dirty.clear();
+    this.#tell(changed);
+  }
+
+  #tell(changed: readonly Segment[]): void {
     if (changed.length === 0) return;
     for (const listener of this.#listeners) listener(changed);
   }
@@ -206,9 +240,8 @@ export class JournalDirectory {
     try {
       stats = lstatSync(join(this.path, name), { bigint: true });
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
-        this.#distrust(name, `cannot be looked at: ${(error as Error).message}`);
-      }
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== "ENOENT") this.#distrust(name, `cannot be looked at (${code})`);
     }
     if (known !== undefined && (stats === undefined || identityOf(stats) !== known.identity)) {
       this.#forget(known);
@@ -262,7 +295,7 @@ export class JournalDirectory {
   #file(segment: Segment): number | undefined {
     const open = this.#files.get(segment);
     if (open !== undefined) return open;
-    if (segment.gone) return undefined;
+    if (segment.gone || this.#closed) return undefined;
     let file: number | undefined;
     try {
       // O_NONBLOCK: should a FIFO have taken its place, opening it must not hang.
@@ -274,6 +307,7 @@ export class JournalDirectory {
       }
     } catch (error) {
       if (file !== undefined) closeSync(file);
+      this.retryLater(segment);
       if ((error as NodeJS.ErrnoException).code === "ENOENT") this.#markDirty(segment.name);
       else if (this.#once.first(`open ${segment.uid} ${(error as NodeJS.ErrnoException).code}`)) {
         this.#log.error(
@@ -299,8 +333,9 @@ export class JournalDirectory {
   }
 }
 
+/** Not the device: its number may be another one after a reboot. */
 function identityOf(stats: BigIntStats): string {
-  return `${stats.dev}:${stats.ino}:${stats.birthtimeNs}`;
+  return `${stats.ino}:${stats.birthtimeNs}`;
 }
 
 /** Why a file is not a segment that its writer made, or undefined when it is one. */
@@ -309,6 +344,8 @@ function faultOf(stats: BigIntStats, euid: number): string | undefined {
   if (!stats.isFile()) return "not a regular file";
   if (stats.nlink !== 1n) return "a file with several hard links";
   if (Number(stats.uid) !== euid) return "its owner is not the uid in its name";
+  const filled = stats.blocks * 512n;
+  if (stats.size - filled > MAX_HOLE && stats.size / MIN_DENSITY > filled) return "a file that is mostly a hole";
   return undefined;
 }
 
@@ -321,7 +358,9 @@ function directoryError(path: string, error: unknown): OcnotifyError {
         ? "It must belong to the daemon's user, with mode 3733"
         : code === "ENOTDIR"
           ? "Name a directory"
-          : message;
+          : code === "ENOSPC" || code === "EMFILE"
+            ? "Raise fs.inotify.max_user_watches, fs.inotify.max_user_instances or the limit of open files"
+            : message;
   const what =
     code === "ENOENT" ? "does not exist" : code === "EACCES" ? "may not be listed" : `cannot be read (${code})`;
   return new OcnotifyError("ERR_JOURNAL_DIRECTORY", `journal directory ${path} ${what}. ${remedy}`, { cause: error });

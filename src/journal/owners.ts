@@ -7,6 +7,8 @@ const run = promisify(execFile);
 /** How long the answer for a uid is believed. */
 const BELIEVED_MS = 10 * 60_000;
 const MAX_KNOWN = 10_000;
+/** Processes of getent at once: a directory full of strangers' files must not become as many processes. */
+const MAX_ASKING = 4;
 
 /**
  * Whose segments are believed. Any local user can put a file into the journal's directory, so a segment speaks
@@ -16,6 +18,10 @@ const MAX_KNOWN = 10_000;
 export class Owners {
   readonly #mailUids: ReadonlySet<number>;
   readonly #names = new Map<number, { name: string | undefined; until: number }>();
+
+  readonly #asking = new Map<number, Promise<boolean>>();
+  readonly #slots: Promise<unknown>[] = Array.from({ length: MAX_ASKING }, () => Promise.resolve());
+  #slot = 0;
 
   constructor(mailUids: Iterable<number>) {
     this.#mailUids = new Set([0, process.geteuid?.() ?? 0, ...mailUids]);
@@ -38,12 +44,24 @@ export class Owners {
   }
 
   /** Looks the name of a uid up where the system does (files, LDAP, …). False when the system gave no answer. */
-  async learn(uid: number): Promise<boolean> {
+  learn(uid: number): Promise<boolean> {
+    const asked = this.#asking.get(uid);
+    if (asked !== undefined) return asked;
+    this.#slot = (this.#slot + 1) % MAX_ASKING;
+    const asking = (this.#slots[this.#slot] ?? Promise.resolve()).then(() => this.#ask(uid));
+    this.#slots[this.#slot] = asking;
+    this.#asking.set(uid, asking);
+    return asking;
+  }
+
+  async #ask(uid: number): Promise<boolean> {
     let name: string | undefined;
     try {
       name = (await passwd(String(uid)))?.name.toLowerCase();
     } catch {
       return false;
+    } finally {
+      this.#asking.delete(uid);
     }
     if (this.#names.size >= MAX_KNOWN) this.#names.clear();
     this.#names.set(uid, { name, until: Date.now() + BELIEVED_MS });

@@ -20,7 +20,7 @@ export interface Segment {
   readonly bucket: number;
   /** The uid that owns the file, which is the writer's. */
   readonly uid: number;
-  /** Tells this file from an earlier one of the same name: device, inode and birth. */
+  /** Tells this file from an earlier one of the same name: inode and birth. */
   readonly identity: string;
   /** Bytes at the last look. */
   size: number;

@@ -1,5 +1,6 @@
 import { parseRecord, type EventRecord, type MailboxEvent } from "../event.ts";
 import { Once, type Logger } from "../log.ts";
+import { Queue } from "../queue.ts";
 import type { Cursor } from "./cursor.ts";
 import type { JournalDirectory } from "./directory.ts";
 import type { Segment } from "./segment.ts";
@@ -32,12 +33,14 @@ class Progress {
   skipping = false;
   /** The size at which the last line had no end yet: nothing to read before it grows. */
   stuckAt = -1;
+  /** The size at which the last line was read and had no end. */
+  tornAt = -1;
   /** Its owner spoke for somebody else: left alone from there on, to be read when the configuration allows it. */
   distrusted = false;
   queued = false;
   malformed = 0;
-  /** Insertion order is journal order, so the first key is the cursor. */
-  readonly unanswered = new Map<number, EventRecord>();
+  /** Insertion order is journal order, so the first one is the cursor. */
+  readonly unanswered = new Set<EventRecord>();
 
   constructor(segment: Segment, readAt: number) {
     this.segment = segment;
@@ -50,15 +53,26 @@ class Progress {
   }
 
   get cursor(): number {
-    const first = this.unanswered.keys().next();
-    return first.done === true ? this.readAt : first.value;
+    const first = this.unanswered.values().next();
+    return first.done === true ? this.readAt : first.value.offset;
+  }
+
+  /** Whether nothing in it waits for anybody. Its end may be torn, which nobody will ever complete. */
+  get past(): boolean {
+    if (this.unanswered.size > 0 || this.distrusted) return false;
+    return this.readAt >= this.segment.size || this.tornAt === this.segment.size;
   }
 }
 
 /** The segments of one uid that have something to read, oldest bucket first. */
 class Chain {
+  readonly uid: number;
   readonly #list: Progress[] = [];
   #head = 0;
+
+  constructor(uid: number) {
+    this.uid = uid;
+  }
 
   get first(): Progress | undefined {
     return this.#list[this.#head];
@@ -66,10 +80,20 @@ class Chain {
 
   insert(progress: Progress): void {
     progress.queued = true;
-    let at = this.#list.length;
+    const { bucket } = progress.segment;
     // What is new is nearly always the newest.
-    while (at > this.#head && (this.#list[at - 1] as Progress).segment.bucket > progress.segment.bucket) at--;
-    this.#list.splice(at, 0, progress);
+    if ((this.#list.at(-1)?.segment.bucket ?? 0) <= bucket) {
+      this.#list.push(progress);
+      return;
+    }
+    let from = this.#head;
+    let to = this.#list.length;
+    while (from < to) {
+      const middle = (from + to) >>> 1;
+      if ((this.#list[middle] as Progress).segment.bucket > bucket) to = middle;
+      else from = middle + 1;
+    }
+    this.#list.splice(from, 0, progress);
   }
 
   removeFirst(): void {
@@ -100,8 +124,10 @@ export class Tail {
   readonly #log: Logger;
   readonly #once = new Once();
   readonly #progress = new Map<EventRecord["segment"], Progress>();
-  /** By uid: what is to be read, oldest bucket first. The Map's order is whose turn it is. */
+  /** By uid: what is to be read. */
   readonly #ready = new Map<number, Chain>();
+  /** The same chains: whose turn it is. */
+  readonly #turns = new Queue<Chain>();
   readonly #chunk = Buffer.allocUnsafe(CHUNK);
   readonly #line = Buffer.allocUnsafe(MAX_LINE + 1);
   readonly #wake: () => void;
@@ -152,23 +178,22 @@ export class Tail {
 
   /** Reads one chunk of the uid whose turn it is and appends its records to `records`. */
   read(records: EventRecord[]): void {
-    const turn = this.#ready.entries().next();
-    if (turn.done === true) return;
-    const [uid, chain] = turn.value;
-    this.#ready.delete(uid);
+    const chain = this.#turns.shift();
+    if (chain === undefined) return;
     const progress = chain.first;
     if (progress?.unread === true) {
       if (this.#mayRead(progress)) this.#readChunk(progress, records);
       else progress.stuckAt = progress.segment.size;
     }
     if (progress?.unread !== true) chain.removeFirst();
-    if (chain.first !== undefined) this.#ready.set(uid, chain);
+    if (chain.first === undefined) this.#ready.delete(chain.uid);
+    else this.#turns.push(chain);
   }
 
   /** A record is answered: it need not be read again. */
   answered(record: EventRecord): void {
     const progress = this.#progress.get(record.segment);
-    if (progress?.unanswered.delete(record.offset) !== true) return;
+    if (progress?.unanswered.delete(record) !== true) return;
     this.#unanswered--;
     if (progress.segment.gone && progress.unanswered.size === 0) this.#progress.delete(record.segment);
   }
@@ -183,7 +208,9 @@ export class Tail {
     const end = target.subarray(0, read).indexOf(NEWLINE);
     if (end === -1) return undefined;
     try {
-      return parseRecord(target.toString("utf8", 0, end));
+      const event = parseRecord(target.toString("utf8", 0, end));
+      // The owner may have rewritten it since.
+      return this.#believes(segment.uid, event) ? event : undefined;
     } catch {
       return undefined;
     }
@@ -201,8 +228,7 @@ export class Tail {
 
   /** Whether every record of the segment is answered, so that it may be deleted. */
   isPast(segment: Segment): boolean {
-    const progress = this.#progress.get(segment);
-    return progress !== undefined && progress.cursor >= segment.size;
+    return this.#progress.get(segment)?.past ?? false;
   }
 
   close(): void {
@@ -236,6 +262,7 @@ export class Tail {
       progress.readAt = segment.size;
       progress.skipping = false;
     }
+    progress.stuckAt = -1;
     this.#enqueue(progress);
   }
 
@@ -244,8 +271,9 @@ export class Tail {
     const { uid } = progress.segment;
     let chain = this.#ready.get(uid);
     if (chain === undefined) {
-      chain = new Chain();
+      chain = new Chain(uid);
       this.#ready.set(uid, chain);
+      this.#turns.push(chain);
     }
     chain.insert(progress);
   }
@@ -256,7 +284,10 @@ export class Tail {
     const { uid } = progress.segment;
     if (owners.speaksForAll(uid) || owners.knows(uid)) return true;
     void owners.learn(uid).then((learned) => {
-      if (!learned) return;
+      if (!learned) {
+        this.#directory.retryLater(progress.segment);
+        return;
+      }
       progress.stuckAt = -1;
       this.#enqueue(progress);
       this.#wake();
@@ -290,7 +321,10 @@ export class Tail {
       at = read - MAX_LINE;
     }
     // A line without its end is either being written or torn; the next record will end it.
-    if (rest > 0 && from + read >= segment.size) progress.stuckAt = segment.size;
+    if (rest > 0 && (read < wanted || from + read >= segment.size)) {
+      progress.stuckAt = segment.size;
+      if (read === wanted) progress.tornAt = segment.size;
+    }
     progress.readAt = from + at;
     this.counters.bytes += at;
   }
@@ -306,7 +340,7 @@ export class Tail {
     }
     if (!this.#mayName(progress, offset, event)) return;
     const record: EventRecord = { segment: progress.segment, offset: offset + start, ts: event.ts, event };
-    progress.unanswered.set(record.offset, record);
+    progress.unanswered.add(record);
     this.#unanswered++;
     this.counters.records++;
     records.push(record);
@@ -334,12 +368,15 @@ export class Tail {
     this.#log.warn({ segment: progress.segment.name, offset }, `not a record, skipped: ${reason}${last}`);
   }
 
-  #mayName(progress: Progress, offset: number, event: MailboxEvent): boolean {
+  #believes(uid: number, event: MailboxEvent): boolean {
     const { owners } = this.#directory;
+    return owners.speaksForAll(uid) || owners.nameOf(uid) === event.user.toLowerCase();
+  }
+
+  #mayName(progress: Progress, offset: number, event: MailboxEvent): boolean {
     const { uid, name: segment } = progress.segment;
-    if (owners.speaksForAll(uid)) return true;
-    const owner = owners.nameOf(uid);
-    if (owner === event.user.toLowerCase()) return true;
+    if (this.#believes(uid, event)) return true;
+    const owner = this.#directory.owners.nameOf(uid);
     this.counters.untrusted++;
     const { user, by } = event;
     if (owner !== undefined && owner === by?.toLowerCase()) {

@@ -1,0 +1,543 @@
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  appendFileSync,
+  chownSync,
+  closeSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import fc from "fast-check";
+import type { EventRecord } from "../../src/event.ts";
+import { waitFor } from "../helpers/dovecot.ts";
+import { line, NOT_ROOT, OWN_UID, segmentName, STRANGE_UID, TestJournal } from "../helpers/journal.ts";
+
+const SEGMENT = segmentName(100);
+
+let journal: TestJournal;
+
+beforeEach(() => {
+  journal = new TestJournal();
+});
+afterEach(() => journal.remove());
+
+/** A record of exactly `bytes` bytes, its newline not counted. */
+function lineOf(bytes: number, user: string): string {
+  const bare = line({ user, subject: "" });
+  return line({ user, subject: "s".repeat(bytes - Buffer.byteLength(bare) + 1) });
+}
+
+/** Gives a segment to another user, as one that this user wrote. */
+function segmentOf(uid: number, bucket: number, text: string): string {
+  const name = segmentName(bucket, uid);
+  writeFileSync(journal.file(name), text);
+  chownSync(journal.file(name), uid, uid);
+  return name;
+}
+
+function uidOf(user: string): number {
+  return Number(execFileSync("id", ["-u", user], { encoding: "utf8" }));
+}
+
+function answerAll(records: readonly EventRecord[], tail: { answered(record: EventRecord): void }): void {
+  for (const record of records) tail.answered(record);
+}
+
+describe("reading the journal", () => {
+  it("yields what is there, and then what comes", async () => {
+    journal.append(SEGMENT, line({ user: "a" }) + line({ user: "b" }));
+    const reader = await journal.read();
+    assert.deepEqual(reader.users, ["a", "b"]);
+    journal.append(SEGMENT, line({ user: "c" }));
+    await waitFor("the third record", () => reader.records.length === 3);
+    const [, second] = reader.records;
+    assert.equal(second?.offset, line({ user: "a" }).length);
+    assert.equal(second?.segment.name, SEGMENT);
+    assert.equal(second?.ts, 1);
+  });
+
+  it("follows a writer from bucket to bucket, the oldest first", async () => {
+    for (const bucket of [1000, 99, 98, 101]) journal.append(segmentName(bucket), line({ user: `u${bucket}` }));
+    const reader = await journal.read();
+    assert.deepEqual(reader.users, ["u98", "u99", "u101", "u1000"]);
+    journal.append(segmentName(1001), line({ user: "u1001" }));
+    await waitFor("the new segment", () => reader.users.includes("u1001"));
+  });
+
+  it("reads what a clock that stepped back appends to an old bucket", async () => {
+    journal.append(segmentName(100), line({ user: "old" }));
+    journal.append(segmentName(200), line({ user: "new" }));
+    const reader = await journal.read();
+    journal.append(segmentName(100), line({ user: "back" }));
+    journal.append(segmentName(50), line({ user: "far back" }));
+    await waitFor("all records", () => reader.records.length === 4);
+    assert.deepEqual(reader.users.slice(0, 2), ["old", "new"]);
+    assert.deepEqual(reader.users.slice(2).toSorted(), ["back", "far back"]);
+  });
+
+  it("goes on after a restart with the first record that was not answered", async () => {
+    journal.append(SEGMENT, ["a", "b", "c", "d"].map((user) => line({ user })).join(""));
+    const before = await journal.read();
+    const [a, b, c, d] = before.records as [EventRecord, EventRecord, EventRecord, EventRecord];
+    answerAll([a, c, d], before.tail);
+    assert.equal(before.tail.unanswered, 1);
+    const cursor = before.tail.cursor();
+    journal.close();
+    journal.append(SEGMENT, line({ user: "e" }));
+
+    const again = await journal.read(cursor);
+    assert.deepEqual(again.users, ["b", "c", "d", "e"]);
+    assert.deepEqual(
+      again.records.map(({ segment, offset }) => [segment.name, offset]).slice(0, 3),
+      [b, c, d].map(({ segment, offset }) => [segment.name, offset]),
+      "a record has the same id after a restart",
+    );
+  });
+
+  it("counts an answer once", async () => {
+    journal.append(SEGMENT, line({ user: "a" }) + line({ user: "b" }));
+    const { records, tail } = await journal.read();
+    const [a] = records as [EventRecord];
+    answerAll([a, a, a], tail);
+    assert.equal(tail.unanswered, 1);
+  });
+
+  it("reads a put-away event again from the journal", async () => {
+    journal.append(SEGMENT, line({ user: "a" }) + lineOf(65_536, "b") + line({ user: "c" }));
+    const { records, tail } = await journal.read();
+    for (const record of records) {
+      const { event } = record;
+      record.event = undefined;
+      assert.deepEqual(tail.load(record), event);
+    }
+  });
+
+  it("yields the same records whatever pieces the bytes were appended in", async () => {
+    const text = Buffer.from(
+      line({ user: "jörg", mailbox: "Entwürfe/数据🎉" }) +
+        "garbage\n\n" +
+        line({ user: "b" }).slice(0, 30) +
+        line({ user: "c", subject: "…" }) +
+        `${line({ user: "d" }).trimEnd()}\r\n` +
+        line({ user: "e" }),
+    );
+    const reader = await journal.read();
+    let bucket = 1000;
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.integer({ min: 0, max: text.length }), { maxLength: 6 }), async (cuts) => {
+        const name = segmentName(++bucket);
+        const places = [0, ...cuts.toSorted((a, b) => a - b), text.length];
+        const already = reader.records.length;
+        for (const [index, from] of places.slice(0, -1).entries()) {
+          journal.append(name, text.subarray(from, places[index + 1]));
+          const size = places[index + 1] as number;
+          await waitFor("the piece to be seen", () => (reader.directory.segments.get(name)?.size ?? 0) >= size);
+        }
+        await waitFor("every record", () => reader.records.length === already + 4);
+        assert.deepEqual(reader.users.slice(already), ["jörg", "c", "d", "e"]);
+      }),
+      { numRuns: 60 },
+    );
+    assert.equal(reader.tail.unreadBytes, 0);
+  });
+
+  it("finds records wherever the ends of its chunks fall", async () => {
+    const chunk = 256 * 1024;
+    for (const [index, shift] of [-2, -1, 0, 1, 2].entries()) {
+      const first = lineOf(chunk / 4 - 1, "a");
+      const filled = first.length * 3;
+      const last = lineOf(chunk - filled - 1 + shift, "edge").slice(0, 70_000);
+      journal.append(segmentName(index), first.repeat(3) + (shift > 0 ? line({ user: "x" }) : last) + lineOf(900, "z"));
+    }
+    const reader = await journal.read();
+    assert.equal(reader.users.filter((user) => user === "z").length, 5);
+    assert.equal(reader.tail.counters.malformed, 0);
+  });
+
+  it("takes a record of 64 KiB, and none that is longer", async () => {
+    journal.append(SEGMENT, lineOf(65_536, "a") + line({ user: "b" }) + lineOf(65_537, "c") + line({ user: "d" }));
+    const reader = await journal.read();
+    assert.deepEqual(reader.users, ["a", "b", "d"]);
+    assert.equal(reader.tail.counters.malformed, 1);
+    assert.match(journal.lines.at(-1)?.msg ?? "", /a line of more than 65536 bytes/);
+  });
+
+  it("reads every record of a burst once and in order while it is being written", async () => {
+    const count = 20_000;
+    const writer = `
+      const { openSync, writeSync } = require("node:fs");
+      for (let n = 0; n < ${count}; n++) {
+        const bucket = 100 + Math.floor(n / 5000);
+        const file = openSync(process.argv[1] + "/" + bucket + ".${OWN_UID}.ndjson", "a");
+        writeSync(file, JSON.stringify({ v: 1, ts: n, event: "MessageNew", user: "u", mailbox: "INBOX", sep: "/" }) + "\\n");
+        require("node:fs").closeSync(file);
+      }`;
+    const reader = await journal.read();
+    const child = spawn(process.execPath, ["-e", writer, journal.path], { stdio: "inherit" });
+    await once(child, "exit");
+    await waitFor("the last record", () => reader.records.length >= count);
+    assert.deepEqual(
+      reader.records.map(({ ts }) => ts),
+      Array.from({ length: count }, (_, n) => n),
+    );
+    assert.equal(reader.tail.counters.malformed, 0);
+  });
+
+  it("stops when it is closed", async () => {
+    const reader = await journal.read();
+    reader.tail.close();
+    journal.append(SEGMENT, line());
+    await waitFor("the segment to be seen", () => reader.directory.segments.size === 1);
+    assert.equal(reader.tail.behind, false);
+  });
+});
+
+describe("what is no record in the journal", () => {
+  it("costs itself only, and is told with file and offset", async () => {
+    journal.append(
+      SEGMENT,
+      `${line({ user: "a" })}garbage\n${line({ user: "b" })}{"v":2}\n\n{"v":1}\n${line({ user: "c" })}`,
+    );
+    const reader = await journal.read();
+    assert.deepEqual(reader.users, ["a", "b", "c"]);
+    assert.equal(reader.tail.counters.malformed, 3);
+    const [garbage] = journal.lines.filter(({ msg }) => msg.startsWith("not a record"));
+    assert.equal(garbage?.level, "warn");
+    assert.equal(garbage?.["segment"], SEGMENT);
+    assert.equal(garbage?.["offset"], line({ user: "a" }).length);
+  });
+
+  it("is logged five times a segment and counted always", async () => {
+    journal.append(SEGMENT, "x\n".repeat(1000));
+    const reader = await journal.read();
+    assert.equal(reader.tail.counters.malformed, 1000);
+    assert.equal(journal.lines.length, 5);
+  });
+
+  it("does not take the record that follows on the same line with it", async () => {
+    const torn = line({ user: "torn" }).slice(0, -20);
+    journal.append(SEGMENT, line({ user: "a" }) + torn);
+    const reader = await journal.read();
+    journal.append(SEGMENT, line({ user: "b" }) + line({ user: "c" }));
+    await waitFor("the records after the torn one", () => reader.records.length === 3);
+    assert.deepEqual(reader.users, ["a", "b", "c"]);
+    assert.equal(reader.records[1]?.offset, line({ user: "a" }).length + torn.length);
+    const [, b] = reader.records;
+    assert.ok(b !== undefined);
+    b.event = undefined;
+    assert.equal(reader.tail.load(b)?.user, "b");
+  });
+
+  it("cannot smuggle a record in within a string", async () => {
+    journal.append(SEGMENT, line({ user: "a", event: "Unknown", subject: line({ user: "root" }).trim() }));
+    const reader = await journal.read();
+    assert.deepEqual(reader.users, []);
+    assert.equal(reader.tail.counters.malformed, 1);
+  });
+
+  it("may be 100 MB without a newline: memory stays as it is, and the record that ends it is found", async () => {
+    const block = Buffer.alloc(4 * 1024 * 1024, "x");
+    const file = openSync(journal.file(SEGMENT), "w");
+    for (let n = 0; n < 25; n++) writeSync(file, block);
+    closeSync(file);
+    journal.append(SEGMENT, line({ user: "a" }) + line({ user: "b" }));
+    const before = process.memoryUsage().rss;
+    const reader = await journal.read();
+    assert.deepEqual(reader.users, ["a", "b"]);
+    assert.equal(reader.tail.counters.malformed, 1);
+    const grown = process.memoryUsage().rss - before;
+    assert.ok(grown < 32 * 1024 * 1024, `grew by ${grown} bytes`);
+  });
+
+  it("may be split by a restart within a long line", async () => {
+    journal.append(SEGMENT, `${line({ user: "a" })}${"x".repeat(700_000)}`);
+    const before = await journal.read();
+    answerAll(before.records, before.tail);
+    const cursor = before.tail.cursor();
+    journal.close();
+    const again = await journal.read(cursor);
+    journal.append(SEGMENT, line({ user: "b" }) + line({ user: "c" }));
+    await waitFor("the records after the long line", () => again.records.length === 2);
+    assert.deepEqual(again.users, ["b", "c"]);
+  });
+});
+
+describe("a segment that is not what it was", () => {
+  it("is read from its new end when it has shrunk", async () => {
+    journal.append(SEGMENT, line({ user: "a" }).repeat(10));
+    const reader = await journal.read();
+    truncateSync(journal.file(SEGMENT), 100);
+    await waitFor("the warning", () => journal.lines.some(({ msg }) => msg.includes("has shrunk")));
+    journal.append(SEGMENT, `\n${line({ user: "b" })}`);
+    await waitFor("the record after", () => reader.users.includes("b"));
+    assert.equal(reader.records.length, 11);
+  });
+
+  it("is read when it has shrunk and grown again to the size at which its last line had no end", async () => {
+    const text = line({ user: "b" });
+    journal.append(SEGMENT, "x".repeat(text.length));
+    const reader = await journal.read();
+    truncateSync(journal.file(SEGMENT), 0);
+    await waitFor("the warning", () => reader.directory.segments.get(SEGMENT)?.size === 0);
+    journal.append(SEGMENT, text);
+    await waitFor("the record after", () => reader.users.includes("b"));
+  });
+
+  it("cannot make the reader count what nobody will answer", async () => {
+    const reader = await journal.read();
+    for (let turn = 1; turn <= 3; turn++) {
+      journal.append(SEGMENT, line({ user: "a" }));
+      await waitFor("the record", () => reader.records.length === turn);
+      truncateSync(journal.file(SEGMENT), 0);
+      await waitFor("the loss", () => reader.directory.segments.get(SEGMENT)?.size === 0);
+    }
+    answerAll(reader.records, reader.tail);
+    assert.equal(reader.tail.unanswered, 0);
+  });
+
+  it("is another one when it was deleted and created again under the same name", async () => {
+    journal.append(SEGMENT, line({ user: "a" }) + line({ user: "b" }));
+    const reader = await journal.read();
+    const cursor = reader.tail.cursor();
+    // A file is kept open so that the new one cannot have its inode.
+    const open = openSync(journal.file(SEGMENT), "r");
+    unlinkSync(journal.file(SEGMENT));
+    journal.append(SEGMENT, line({ user: "c" }));
+    await waitFor("the new file's record", () => reader.users.includes("c"));
+    assert.deepEqual(reader.users, ["a", "b", "c"]);
+    answerAll(reader.records, reader.tail);
+    assert.equal(reader.tail.unanswered, 0);
+    journal.close();
+    const again = await journal.read(cursor);
+    assert.deepEqual(again.users, ["c"], "the cursor was for the old file");
+    closeSync(open);
+  });
+
+  it("is given up when it is gone: what was read goes on, what was put away is lost", async () => {
+    journal.append(SEGMENT, line({ user: "a" }) + line({ user: "b" }));
+    const reader = await journal.read();
+    const [a, b] = reader.records as [EventRecord, EventRecord];
+    b.event = undefined;
+    unlinkSync(journal.file(SEGMENT));
+    await waitFor("the loss to be seen", () => reader.directory.segments.size === 0);
+    assert.equal(reader.tail.load(a)?.user, "a");
+    assert.equal(reader.tail.load(b), undefined);
+    answerAll([a, b], reader.tail);
+    assert.equal(reader.tail.unanswered, 0);
+    assert.equal(reader.tail.cursor().size, 0);
+  });
+
+  it("is read from its start when the cursor names a place beyond its end", async () => {
+    journal.append(SEGMENT, line({ user: "a" }));
+    const before = await journal.read();
+    const identity = before.directory.segments.get(SEGMENT)?.identity ?? "";
+    journal.close();
+    const again = await journal.read(new Map([[SEGMENT, { identity, offset: 1_000_000 }]]));
+    assert.deepEqual(again.users, ["a"]);
+  });
+});
+
+describe("a file that no writer of the journal made", () => {
+  it("is left alone, counted, and told once for each reason", async () => {
+    journal.append(segmentName(1), line({ user: "good" }));
+    writeFileSync(`${journal.folder}/elsewhere`, line({ user: "evil" }));
+    symlinkSync(`${journal.folder}/elsewhere`, journal.file(segmentName(2)));
+    symlinkSync(`${journal.folder}/elsewhere`, journal.file(segmentName(3)));
+    execFileSync("mkfifo", [journal.file(segmentName(4))]);
+    mkdirSync(journal.file(segmentName(5)));
+    linkSync(`${journal.folder}/elsewhere`, journal.file(segmentName(6)));
+    writeFileSync(journal.file(segmentName(7, STRANGE_UID)), line({ user: "evil" }));
+    truncateSync((journal.append(segmentName(8), line()), journal.file(segmentName(8))), 10 * 1024 ** 3);
+    journal.append(segmentName(8), `\n${line({ user: "evil" })}`);
+    for (const name of ["x", ".hidden", "1.ndjson", `01.${OWN_UID}.ndjson`, `1.${OWN_UID}.ndjson.new`, "1.-1.ndjson"]) {
+      writeFileSync(journal.file(name), line({ user: "evil" }));
+    }
+    const reader = await journal.read();
+    assert.deepEqual(reader.users, ["good"]);
+    assert.deepEqual(reader.directory.counters.untrusted, {
+      "a symbolic link": 2,
+      "not a regular file": 2,
+      "a file with several hard links": 1,
+      "its owner is not the uid in its name": 1,
+      "a file that is mostly a hole": 1,
+    });
+    assert.equal(journal.lines.filter(({ msg }) => msg.startsWith("not reading this file")).length, 5);
+    journal.append(segmentName(1), line({ user: "still" }));
+    await waitFor("reading to go on", () => reader.users.includes("still"));
+  });
+
+  it("is read once it is what it must be", async () => {
+    journal.append(segmentName(1), line({ user: "a" }));
+    linkSync(journal.file(segmentName(1)), `${journal.folder}/second`);
+    const reader = await journal.read();
+    assert.deepEqual(reader.users, []);
+    unlinkSync(`${journal.folder}/second`);
+    journal.append(segmentName(1), line({ user: "b" }));
+    await waitFor("the segment to be read", () => reader.users.includes("a"));
+  });
+
+  it("is not read when it takes a segment's place between the look and the read", async () => {
+    journal.append(segmentName(1), line({ user: "a" }));
+    const directory = await journal.open();
+    const segment = directory.segments.get(segmentName(1));
+    assert.ok(segment !== undefined);
+    writeFileSync(`${journal.folder}/elsewhere`, line({ user: "evil" }));
+    const target = Buffer.alloc(100);
+    renameSync(`${journal.folder}/elsewhere`, journal.file(segmentName(1)));
+    assert.equal(directory.read(segment, 0, target), 0);
+    rmSync(journal.file(segmentName(1)));
+    symlinkSync("/etc/passwd", journal.file(segmentName(1)));
+    assert.equal(directory.read(segment, 0, target), 0);
+    rmSync(journal.file(segmentName(1)));
+    execFileSync("mkfifo", [journal.file(segmentName(1))]);
+    assert.equal(directory.read(segment, 0, target), 0);
+  });
+});
+
+describe("whom a segment speaks for", { skip: NOT_ROOT }, () => {
+  it("is everybody when its owner is root or a configured mail user", async () => {
+    segmentOf(0, 1, line({ user: "a" }));
+    segmentOf(STRANGE_UID, 2, line({ user: "b" }));
+    const reader = await journal.read(undefined, [STRANGE_UID]);
+    assert.deepEqual(reader.users.toSorted(), ["a", "b"]);
+  });
+
+  it("is himself when its owner is another user of the system", async () => {
+    segmentOf(uidOf("daemon"), 1, line({ user: "daemon" }) + line({ user: "Daemon" }));
+    const reader = await journal.read();
+    await waitFor("the system to be asked", () => reader.records.length === 2);
+    assert.equal(reader.tail.counters.untrusted, 0);
+  });
+
+  it("is nobody else: the segment is left as it is, told once, and read when the configuration allows it", async () => {
+    const uid = uidOf("daemon");
+    const text = line({ user: "daemon" }) + line({ user: "victim" }) + line({ user: "daemon" });
+    const name = segmentOf(uid, 1, text);
+    segmentOf(uid, 2, line({ user: "victim" }));
+    const reader = await journal.read();
+    await waitFor("the system to be asked", () => reader.tail.counters.untrusted === 2);
+    assert.deepEqual(reader.users, ["daemon"]);
+    journal.append(name, line({ user: "daemon" }));
+    const told = journal.lines.filter(({ level }) => level === "error");
+    assert.equal(told.length, 1);
+    assert.match(told[0]?.msg ?? "", /uid \d+ wrote of user victim.*journal\.mail_users/);
+    answerAll(reader.records, reader.tail);
+    const cursor = reader.tail.cursor();
+    const [segment] = reader.directory.segments.values();
+    assert.ok(segment !== undefined && !reader.tail.isPast(segment));
+    journal.close();
+
+    const allowed = await journal.read(cursor, [uid]);
+    assert.deepEqual(allowed.users.toSorted(), ["daemon", "daemon", "victim", "victim"]);
+  });
+
+  it("is not the one whose mailbox he changed: that record is passed over, his own are read", async () => {
+    const uid = uidOf("daemon");
+    segmentOf(uid, 1, line({ user: "boss", by: "daemon" }).repeat(2) + line({ user: "daemon" }));
+    const reader = await journal.read();
+    await waitFor("his own record", () => reader.records.length === 1);
+    assert.deepEqual(reader.users, ["daemon"]);
+    assert.equal(reader.tail.counters.untrusted, 2);
+    assert.equal(journal.lines.filter(({ msg }) => msg.includes("not believed")).length, 1);
+  });
+
+  it("is nobody when the system does not know its owner", async () => {
+    segmentOf(STRANGE_UID, 1, line({ user: String(STRANGE_UID) }) + line({ user: "undefined" }));
+    const reader = await journal.read();
+    await waitFor("the system to be asked", () => reader.tail.counters.untrusted === 1);
+    assert.deepEqual(reader.users, []);
+  });
+
+  it("cannot be changed by rewriting a record that was put away", async () => {
+    const uid = uidOf("daemon");
+    const own = line({ user: "daemon" });
+    const name = segmentOf(uid, 1, own);
+    const reader = await journal.read();
+    await waitFor("the record", () => reader.records.length === 1);
+    const [record] = reader.records as [EventRecord];
+    record.event = undefined;
+    const file = openSync(journal.file(name), "r+");
+    writeSync(file, own.replace("daemon", "victim"));
+    closeSync(file);
+    assert.equal(reader.tail.load(record), undefined);
+  });
+
+  it("is asked of the system once for all segments of one uid, and they are read in order", async () => {
+    const uid = uidOf("daemon");
+    for (let bucket = 1; bucket <= 300; bucket++) segmentOf(uid, bucket, line({ user: "daemon", ts: bucket }));
+    const reader = await journal.read();
+    await waitFor("all records", () => reader.records.length === 300);
+    assert.deepEqual(
+      reader.records.map(({ ts }) => ts),
+      Array.from({ length: 300 }, (_, n) => n + 1),
+    );
+  });
+});
+
+describe("a great many segments", () => {
+  it("are opened and read in seconds: 100,000 of one writer", async () => {
+    const text = line();
+    for (let bucket = 0; bucket < 100_000; bucket++) writeFileSync(journal.file(segmentName(bucket)), text);
+    const started = performance.now();
+    const reader = await journal.read();
+    const took = performance.now() - started;
+    assert.equal(reader.records.length, 100_000);
+    assert.ok(took < 15_000, `${took} ms`);
+    assert.ok(openFiles() < 200, `${openFiles()} files open`);
+  });
+
+  it(
+    "do not slow one another down: 30,000 writers, and 30,000 segments that come newest first",
+    { skip: NOT_ROOT },
+    async () => {
+      const text = line();
+      const count = 30_000;
+      const uids = Array.from({ length: count }, (_, n) => 100_000 + n);
+      for (const uid of uids) segmentOf(uid, 1, text);
+      const started = performance.now();
+      const reader = await journal.read(undefined, uids);
+      assert.equal(reader.records.length, count);
+      const took = performance.now() - started;
+      assert.ok(took < 8_000, `${took} ms`);
+    },
+  );
+});
+
+function openFiles(): number {
+  return readdirSync("/proc/self/fd").length;
+}
+
+describe("open files", () => {
+  it("go when their segments go", async () => {
+    const reader = await journal.read();
+    const before = openFiles();
+    for (let bucket = 0; bucket < 50; bucket++) journal.append(segmentName(bucket), line());
+    await waitFor("all to be read", () => reader.records.length === 50);
+    assert.ok(openFiles() > before);
+    for (let bucket = 0; bucket < 50; bucket++) unlinkSync(journal.file(segmentName(bucket)));
+    await waitFor("all to be gone", () => reader.directory.segments.size === 0);
+    assert.equal(openFiles(), before);
+  });
+
+  it("are bounded", async () => {
+    const reader = await journal.read();
+    for (let bucket = 0; bucket < 500; bucket++) journal.append(segmentName(bucket), line());
+    await waitFor("all to be read", () => reader.records.length === 500);
+    assert.ok(openFiles() < 150);
+    assert.equal(readFileSync(journal.file(segmentName(1)), "utf8"), line());
+    appendFileSync(journal.file(segmentName(0)), line());
+    await waitFor("the first to be read again", () => reader.records.length === 501);
+  });
+});
