@@ -1,36 +1,41 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
-import { addDecode, addEncode } from "./commands/codec.ts";
-import { addConfig } from "./commands/config.ts";
-import { addFlush, addList } from "./commands/list.ts";
-import { addListen } from "./commands/listen.ts";
-import { isOriginal, originalProgram } from "./commands/original.ts";
-import { addRun } from "./commands/run.ts";
-import { addSend } from "./commands/send.ts";
-import { addStatus } from "./commands/status.ts";
-import { addTail } from "./commands/tail.ts";
-import { addWhich } from "./commands/which.ts";
 import { version } from "./version.ts";
 
 /** Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong. */
 const FAILED = 1;
 const USAGE = 2;
 
-function mainProgram(): Command {
+/**
+ * Each command is loaded when it is called: the daemon is ready sooner without what only the others need. The order is
+ * that of the help.
+ */
+const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
+  run: async () => (await import("./commands/run.ts")).addRun,
+  status: async () => (await import("./commands/status.ts")).addStatus,
+  tail: async () => (await import("./commands/tail.ts")).addTail,
+  config: async () => (await import("./commands/config.ts")).addConfig,
+  listen: async () => (await import("./commands/listen.ts")).addListen,
+  send: async () => (await import("./commands/send.ts")).addSend,
+  list: async () => (await import("./commands/list.ts")).addList,
+  flush: async () => (await import("./commands/list.ts")).addFlush,
+  which: async () => (await import("./commands/which.ts")).addWhich,
+  decode: async () => (await import("./commands/codec.ts")).addDecode,
+  encode: async () => (await import("./commands/codec.ts")).addEncode,
+};
+
+/** Whether the command line is one of the original tool, which had options and no commands. */
+function isOriginal([first]: readonly string[]): boolean {
+  return first !== undefined && first.startsWith("-") && !["-h", "--help", "-V", "--version"].includes(first);
+}
+
+async function programFor(args: readonly string[]): Promise<Command> {
+  if (isOriginal(args)) return (await import("./commands/original.ts")).originalProgram();
   const program = new Command("ocnotify")
     .description("turns mailbox changes in Dovecot into notifications")
     .version(version);
-  addRun(program);
-  addStatus(program);
-  addTail(program);
-  addConfig(program);
-  addListen(program);
-  addSend(program);
-  addList(program);
-  addFlush(program);
-  addWhich(program);
-  addDecode(program);
-  addEncode(program);
+  const called = Object.hasOwn(COMMANDS, args[0] ?? "") ? COMMANDS[args[0] ?? ""] : undefined;
+  for (const load of called === undefined ? Object.values(COMMANDS) : [called]) (await load())(program);
   return program;
 }
 
@@ -48,7 +53,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 
 try {
-  await settle(isOriginal(process.argv.slice(2)) ? originalProgram() : mainProgram()).parseAsync();
+  await settle(await programFor(process.argv.slice(2))).parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) {
     // Help and version are errors to commander, with exit code 0; what is wrong it has said itself.

@@ -1,6 +1,5 @@
 import { readFile } from "node:fs/promises";
 import * as v from "valibot";
-import { LineCounter, parseDocument } from "yaml";
 import { OcnotifyError } from "./errors.ts";
 import { EVENT_NAMES } from "./event.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "./log.ts";
@@ -119,6 +118,8 @@ export async function readConfig(path: string | undefined): Promise<Config> {
     if (path === undefined && (error as NodeJS.ErrnoException).code === "ENOENT") return checkConfig({}, "defaults");
     throw new OcnotifyError("ERR_CONFIG", `cannot read ${file}: ${(error as Error).message}`, { cause: error });
   }
+  // Loaded only here: without a file the daemon starts sooner.
+  const { LineCounter, parseDocument } = await import("yaml");
   const lineCounter = new LineCounter();
   const document = parseDocument(source, { lineCounter, prettyErrors: true });
   const [fault] = document.errors;

@@ -11,12 +11,6 @@ interface OriginalOptions extends Omit<SendOptions, "newmail"> {
   verbose: number;
 }
 
-/** Whether the command line is one of the original tool, which had options and no commands. */
-export function isOriginal(args: readonly string[]): boolean {
-  const [first] = args;
-  return first !== undefined && first.startsWith("-") && !["-h", "--help", "-V", "--version"].includes(first);
-}
-
 /** The tool of the same name that came with OpenChange: the same options, the same lines on stdout. */
 export function originalProgram(): Command {
   return new Command("ocnotify")
