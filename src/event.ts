@@ -55,7 +55,7 @@ interface Messages extends Common {
 
 /** What an event about one saved message may tell of it, as `openchange_fields` chooses. */
 interface Saved extends Messages {
-  /** Bytes, with CRLF line ends. */
+  /** Bytes as stored. */
   readonly size?: number;
   readonly messageId?: string;
   readonly from?: string;

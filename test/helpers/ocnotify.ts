@@ -1,11 +1,18 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import { stringify } from "yaml";
 import { waitFor } from "./dovecot.ts";
 
 /** The program as `make build` leaves it. */
-const CLI = resolve(import.meta.dirname, "../../dist/cli.js");
+export const CLI = resolve(import.meta.dirname, "../../dist/cli.js");
+
+/** Generous, because tests run beside each other. */
+const READY_TIMEOUT_MS = 30_000;
 
 export interface CliResult {
   code: number;
@@ -20,6 +27,8 @@ export async function ocnotify(args: readonly string[], input = ""): Promise<Cli
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => (stderr += chunk));
+  // A program that ends without reading its input is no error of the test.
+  child.stdin.on("error", () => {});
   child.stdin.end(input);
   const [code] = (await once(child, "close")) as [number | null];
   return { code: code ?? -1, stdout, stderr };
@@ -32,14 +41,24 @@ export interface RunningProcess {
   stop(signal?: NodeJS.Signals): Promise<number>;
 }
 
+export interface LogLine {
+  level: string;
+  msg: string;
+  [field: string]: unknown;
+}
+
 export interface RunningDaemon extends RunningProcess {
   /** The log so far, a parsed object a line. */
-  log(): { level: string; msg: string; [field: string]: unknown }[];
+  log(): LogLine[];
+  /** Waits for the first line of the log for which `test` holds. */
+  logged(what: string, test: (line: LogLine) => boolean): Promise<LogLine>;
 }
 
 export interface DaemonOptions {
   journal: string;
   stateDir: string;
+  /** Configuration file. */
+  config?: string;
   /** Further arguments of `ocnotify run`. */
   args?: readonly string[];
   level?: string;
@@ -49,6 +68,7 @@ export interface DaemonOptions {
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon> {
   const args = ["run", "--journal", options.journal, "--state-dir", options.stateDir, "--log-format", "json"];
   args.push("--log-level", options.level ?? "info", ...(options.args ?? []));
+  if (options.config !== undefined) args.push("--config", options.config);
   const child = spawn(process.execPath, [CLI, ...args], { stdio: ["ignore", "inherit", "pipe"] });
   let text = "";
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
@@ -56,12 +76,20 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     text
       .split("\n")
       .filter((line) => line.startsWith("{"))
-      .map((line) => JSON.parse(line) as ReturnType<RunningDaemon["log"]>[number]);
-  const daemon = { ...processOf(child), log };
-  await waitFor("the daemon to be ready", () => {
-    if (child.exitCode !== null) throw new Error(`the daemon ended:\n${text}`);
-    return log().some(({ msg }) => msg === "ready");
-  });
+      .map((line) => JSON.parse(line) as LogLine);
+  const logged: RunningDaemon["logged"] = async (what, test) => {
+    await waitFor(what, () => log().some(test), READY_TIMEOUT_MS);
+    return log().find(test) as LogLine;
+  };
+  const daemon = { ...processOf(child), log, logged };
+  await waitFor(
+    "the daemon to be ready",
+    () => {
+      if (child.exitCode !== null) throw new Error(`the daemon ended:\n${text}`);
+      return log().some(({ msg }) => msg === "ready");
+    },
+    READY_TIMEOUT_MS,
+  );
   return daemon;
 }
 
@@ -93,10 +121,14 @@ export async function startListener(username: string, resolver: string, args: st
   createInterface({ input: child.stdout }).on("line", (line) => {
     received.push({ ...(JSON.parse(line) as Received), at: Date.now() });
   });
-  await waitFor("the listener to be registered", () => {
-    if (child.exitCode !== null) throw new Error(`the listener ended:\n${stderr}`);
-    return stderr.includes("listening at");
-  });
+  await waitFor(
+    "the listener to be registered",
+    () => {
+      if (child.exitCode !== null) throw new Error(`the listener ended:\n${stderr}`);
+      return stderr.includes("listening at");
+    },
+    READY_TIMEOUT_MS,
+  );
   return { ...processOf(child), received, errors: () => stderr };
 }
 
@@ -115,4 +147,71 @@ function processOf(child: ChildProcess): RunningProcess {
 /** Where the state of a test's daemon goes, within the folder of its Dovecot. */
 export function stateDirOf(folder: string): string {
   return join(folder, "ocnotify");
+}
+
+/** A journal and what a daemon needs beside it, without Dovecot: the test writes the records. */
+export interface Workspace {
+  readonly folder: string;
+  readonly journal: string;
+  readonly stateDir: string;
+  /** Appends records as one writer of this process's uid; what is not given is that of a plain delivery to jdoe. */
+  write(...records: Record<string, unknown>[]): void;
+  /** Appends bytes, whatever they are. */
+  writeRaw(bytes: string | Buffer): void;
+  /** Writes a configuration file and returns its path. */
+  configFile(config: Record<string, unknown>): string;
+  remove(): void;
+}
+
+export function makeWorkspace(): Workspace {
+  const folder = mkdtempSync(join(tmpdir(), "ocnotify-test-"));
+  const journal = join(folder, "journal");
+  mkdirSync(journal);
+  const segment = join(journal, `${Math.floor(Date.now() / 600_000)}.${process.getuid?.() ?? 0}.ndjson`);
+  const common = { v: 1, event: "MessageNew", user: "jdoe", mailbox: "INBOX", sep: "/", uids: "1" };
+  const writeRaw = (bytes: string | Buffer): void => appendFileSync(segment, bytes);
+  return {
+    folder,
+    journal,
+    stateDir: join(folder, "state"),
+    writeRaw,
+    write: (...records) => {
+      const lines = records.map((record) => `${JSON.stringify({ ...common, ts: Date.now() * 1_000, ...record })}\n`);
+      writeRaw(lines.join(""));
+    },
+    configFile: (config) => writeConfig(folder, config),
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
+
+/** Writes a configuration file into the folder and returns its path. */
+export function writeConfig(folder: string, config: Record<string, unknown>): string {
+  const path = join(folder, "ocnotify.yaml");
+  writeFileSync(path, stringify(config));
+  return path;
+}
+
+/** What memcached answers to one command line; its last line is left out. */
+export async function askMemcached(port: number, command: string, end = "END"): Promise<string[]> {
+  const socket = connect(port, "127.0.0.1");
+  socket.write(`${command}\r\n`);
+  const lines: string[] = [];
+  for await (const line of createInterface({ input: socket })) {
+    if (line === end) break;
+    lines.push(line);
+  }
+  socket.destroy();
+  return lines;
+}
+
+/** One of memcached's own counters, such as `cmd_get`. */
+export async function memcachedStat(port: number, name: string): Promise<number> {
+  const stats = await askMemcached(port, "stats");
+  const line = stats.find((stat) => stat.startsWith(`STAT ${name} `));
+  return Number(line?.split(" ")[2]);
+}
+
+/** The bytes that OpenChange's own code makes of a new mail whose text is ASCII. */
+export function newMailBytes(eml: string, folder = "INBOX", backend = "sogo", separator = "/"): Buffer {
+  return Buffer.from(`\u0001\u0002\u0000${backend}\0${eml}\0${folder}\0${separator}`, "latin1");
 }
