@@ -81,6 +81,7 @@ export class OpenChange implements Destination {
   #unsettled = 0;
   #paused = false;
   #ticking: NodeJS.Timeout | undefined;
+  #tickingIdly = false;
   #closed = false;
 
   /** @throws OcnotifyError ERR_CHARSET, MemcachedError ERR_MEMCACHED_CONFIG for settings that cannot be used */
@@ -382,8 +383,14 @@ export class OpenChange implements Destination {
   }
 
   #tickSoon(): void {
-    if (this.#ticking !== undefined || this.#closed) return;
-    this.#ticking = setTimeout(() => this.#tick(), BUSY_TICK_MS);
+    // What is sent now is not to wait for the slow tick before it counts as sent.
+    if (this.#ticking === undefined || this.#tickingIdly) this.#tickIn(BUSY_TICK_MS);
+  }
+
+  #tickIn(ms: number): void {
+    clearTimeout(this.#ticking);
+    this.#tickingIdly = ms !== BUSY_TICK_MS;
+    this.#ticking = this.#closed ? undefined : setTimeout(() => this.#tick(), ms);
   }
 
   #tick(): void {
@@ -391,8 +398,8 @@ export class OpenChange implements Destination {
     for (const endpoint of this.#endpoints.values()) endpoint.tick(now);
     if (this.#unsettled > MAX_WAITING) this.#bound();
     this.#ticking = undefined;
-    if (this.#closed || (this.#endpoints.size === 0 && this.#lookingUp === 0)) return;
+    if (this.#endpoints.size === 0 && this.#lookingUp === 0) return;
     const busy = this.#unsettled + this.#lookingUp > 0;
-    this.#ticking = setTimeout(() => this.#tick(), busy ? BUSY_TICK_MS : IDLE_TICK_MS);
+    this.#tickIn(busy ? BUSY_TICK_MS : Math.min(IDLE_TICK_MS, this.#settings.endpoint.idleTimeoutMs + 1));
   }
 }
