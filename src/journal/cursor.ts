@@ -8,7 +8,10 @@ export type Cursor = ReadonlyMap<string, { readonly identity: string; readonly o
 
 const CursorFile = v.object({
   version: v.literal(1),
-  segments: v.record(v.string(), v.object({ identity: v.string(), offset: v.pipe(v.number(), v.integer()) })),
+  segments: v.record(
+    v.string(),
+    v.object({ identity: v.string(), offset: v.pipe(v.number(), v.safeInteger(), v.minValue(0)) }),
+  ),
 });
 
 /**

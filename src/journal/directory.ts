@@ -130,7 +130,7 @@ export class JournalDirectory {
     clearInterval(this.#rescan);
     clearInterval(this.#reopen);
     clearImmediate(this.#scheduled);
-    for (const segment of [...this.#files.keys()]) this.#closeFile(segment);
+    for (const segment of this.#files.keys()) this.#closeFile(segment);
   }
 
   #watch(): void {
