@@ -60,7 +60,8 @@ static unsigned int settings_logged = 0;
 #if DOVECOT_PREREQ(2, 4, 0)
 
 static bool
-settings_read(struct mail_user *user, struct openchange_settings *set_r)
+openchange_settings_read(struct mail_user *user,
+			 struct openchange_settings *set_r)
 {
 	const struct openchange_settings *set;
 	const char *error;
@@ -99,7 +100,8 @@ static const char *setting_get(struct mail_user *user, const char *name)
 }
 
 static bool
-settings_read(struct mail_user *user, struct openchange_settings *set_r)
+openchange_settings_read(struct mail_user *user,
+			 struct openchange_settings *set_r)
 {
 	i_zero(set_r);
 	set_r->openchange_resolver = setting_get(user, "openchange_resolver");
@@ -162,9 +164,10 @@ words_parse(struct mail_user *user, enum setting_id id, const char *name,
 	return TRUE;
 }
 
-static bool settings_check(struct mail_user *user,
-			   const struct openchange_settings *set,
-			   struct openchange_config *config)
+static bool
+openchange_settings_check(struct mail_user *user,
+			  const struct openchange_settings *set,
+			  struct openchange_config *config)
 {
 	const char *const too_long = "must be at most 8192 bytes";
 	unsigned int bits;
@@ -220,8 +223,8 @@ const struct openchange_config *openchange_config_read(struct mail_user *user)
 
 	config = p_new(user->pool, struct openchange_config, 1);
 	T_BEGIN {
-		valid = settings_read(user, &set) &&
-			settings_check(user, &set, config);
+		valid = openchange_settings_read(user, &set) &&
+			openchange_settings_check(user, &set, config);
 		if (valid) {
 			config->tail = p_strdup(user->pool,
 				record_tail(user->service, user->session_id,
