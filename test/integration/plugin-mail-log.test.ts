@@ -65,14 +65,16 @@ function asMailLog(record: JournalRecord): string[] {
   }
 }
 
-/** mail_log's own lines in the form of `asMailLog`. */
+/** mail_log's own lines in the form of `asMailLog`. Dovecot 2.4 puts the mailbox before all, and only there for some. */
 function fromMailLog(log: string): string[] {
   const words =
-    /: Info: ((?:save|copy from .*|expunge|delete|undelete|flag_change): box=.*|Mailbox (?:created|deleted|renamed): .*)$/;
+    /: Info: (?:Mailbox (.*?): )?((?:save|copy from .*|expunge|delete|undelete|flag_change): box=.*|Mailbox (?:created|deleted|renamed)(?:: .*)?)$/;
   return log.split("\n").flatMap((line) => {
-    const said = words.exec(line)?.[1];
+    const [, box = "", said] = words.exec(line) ?? [];
     if (said === undefined) return [];
-    return [said.startsWith("save") ? said : said.replace(/(, uid=\d+),.*$/, "$1")];
+    if (said.startsWith("save")) return [said];
+    if (said.startsWith("Mailbox ")) return [said.includes(": ") ? said : `${said}: ${box}`];
+    return [said.replace(/(, uid=\d+),.*$/, "$1")];
   });
 }
 

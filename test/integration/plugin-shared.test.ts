@@ -43,7 +43,7 @@ namespace public {
 namespace virtual {
   separator = .
   prefix = virtual.
-  ${is24 ? "mail_driver = virtual\n  mail_path = ~/virtual" : "location = virtual:~/virtual:INDEX=~/virtual-index"}
+  ${is24 ? "mail_driver = virtual\n  mail_path = ~/virtual\n  mail_index_path = ~/virtual-index" : "location = virtual:~/virtual:INDEX=~/virtual-index"}
   subscriptions = no
 }
 namespace subscriptions {
