@@ -100,10 +100,7 @@ export class Delivery implements Answers {
     if (record.event === undefined) return;
     record.event = undefined;
     this.#inMemory--;
-  }
-
-  get crowded(): boolean {
-    return this.#inMemory > MAX_IN_MEMORY / 2;
+    if (this.#tail.behind) this.#wake();
   }
 
   load(record: EventRecord): MailboxEvent | undefined {

@@ -25,8 +25,6 @@ export interface Answers {
   done(record: EventRecord): void;
   /** Puts the event away: it will not be needed soon. */
   park(record: EventRecord): void;
-  /** So many events are in memory that one which has to wait for anything should be put away. */
-  readonly crowded: boolean;
   /** The event, read from the journal again if it was put away; undefined when the journal lost it. */
   load(record: EventRecord): MailboxEvent | undefined;
   /** `accepting` has become true again. */

@@ -204,8 +204,13 @@ export class Tail {
     const segment = this.#progress.get(record.segment)?.segment;
     if (segment === undefined) return undefined;
     const target = this.#line;
-    const read = this.#directory.read(segment, record.offset, target);
-    const end = target.subarray(0, read).indexOf(NEWLINE);
+    let end = -1;
+    // Most records are short, and reading what is not needed costs more than asking twice.
+    for (const length of [1024, target.length]) {
+      const read = this.#directory.read(segment, record.offset, target, length);
+      end = target.subarray(0, read).indexOf(NEWLINE);
+      if (end !== -1) break;
+    }
     if (end === -1) return undefined;
     try {
       const event = parseRecord(target.toString("utf8", 0, end));

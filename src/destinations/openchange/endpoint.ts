@@ -18,6 +18,9 @@ const scratch = Buffer.allocUnsafe(CHUNK * 3);
 const CONFIRM_MS = 1_000;
 /** The most events kept for that, so that a fast stream does not fill the memory. */
 const MAX_UNCONFIRMED = 16_384;
+/** A host that takes nothing for so long, or for which so many events wait, is slow. */
+const SLOW_MS = 100;
+const MANY = 4_096;
 
 /** One event on its way to one host. */
 export interface Job {
@@ -43,6 +46,8 @@ export interface EndpointEvents {
   encodedLength(notification: Notification): number;
   /** Writes it at `offset` and returns the offset behind it. */
   write(target: Buffer, offset: number, notification: Notification): number;
+  /** All of a job has been encoded: its event is not needed any more unless it has to be sent again. */
+  encoded(job: Job): void;
   /** A job cannot be encoded. */
   unencodable(job: Job, error: unknown): void;
   /** The host has it. */
@@ -96,6 +101,7 @@ export class Endpoint {
   #idleSince = 0;
   #closed = false;
   #failing = false;
+  #slow = false;
   /** Since when every attempt was refused, in ms of the process's clock; undefined when the last was not. */
   refusedSince: number | undefined;
 
@@ -120,9 +126,12 @@ export class Endpoint {
     return this.#connection !== undefined;
   }
 
-  /** Whether what is pushed now has to wait: the host is not there, or takes nothing at the moment. */
-  get blocked(): boolean {
-    return this.#connection === undefined || this.#draining !== undefined;
+  /**
+   * Whether what is pushed now will have to wait for long: the host is not there, takes nothing, or less than comes.
+   * As the last tick saw it: a host that is only busy for a moment is not slow.
+   */
+  get slow(): boolean {
+    return this.#slow;
   }
 
   push(job: Job): void {
@@ -133,6 +142,8 @@ export class Endpoint {
   /** Looks after what time brings: confirms, gives up a stalled connection, closes an idle one. */
   tick(now: number): void {
     this.#confirm(now);
+    const draining = this.#draining !== undefined && now - this.#drainingSince > SLOW_MS;
+    this.#slow = draining || this.waiting > MANY || (this.#connection === undefined && this.waiting > 0);
     if (this.#draining !== undefined && now - this.#drainingSince > this.#settings.stallTimeoutMs) {
       const seconds = this.#settings.stallTimeoutMs / 1000;
       const error = new SpError("ERR_SP_TIMEOUT", `${this.name}: the host has read nothing for ${seconds} s`);
@@ -235,6 +246,7 @@ export class Endpoint {
       this.#connect();
     }, this.#backoff.next());
     this.#failing = true;
+    this.#slow = true;
     this.#events.failed(this, error);
   }
 
@@ -254,6 +266,7 @@ export class Endpoint {
       if (this.#connection !== connection) return;
       chunk.drainedAt = performance.now();
       this.#draining = undefined;
+      if (this.waiting < MANY) this.#slow = false;
       if (this.waiting > 0) this.#schedule();
     });
   }
@@ -279,6 +292,7 @@ export class Endpoint {
         }
         chunk.jobs.push(current.job);
         chunk.counts.push(current.count);
+        this.#events.encoded(current.job);
       } catch (error) {
         this.#events.unencodable(current.job, error);
       }

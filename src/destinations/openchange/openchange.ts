@@ -19,8 +19,6 @@ const MAX_LOOKUPS = 100_000;
 const MAX_WAITING = 200_000;
 /** Resolver strings come with the records: no more than this many are kept open. */
 const MAX_RESOLVERS = 64;
-/** Events of one blocked host that are kept in memory. */
-const FEW = 64;
 const BUSY_TICK_MS = 250;
 const IDLE_TICK_MS = 5_000;
 
@@ -48,7 +46,9 @@ type Counters = Pick<
 
 interface OpenChangeJob extends Job, Lookup {
   readonly resolver: Resolver;
+  /** Hosts that have not answered, and those for which it has not been encoded yet. */
   hostsLeft: number;
+  unencoded: number;
 }
 
 /**
@@ -97,6 +97,11 @@ export class OpenChange implements Destination {
       notifications: (job) => this.#notifications(job as OpenChangeJob),
       encodedLength: (notification) => this.#encoder.encodedLength(notification),
       write: (target, offset, notification) => this.#encoder.write(target, offset, notification),
+      encoded: (job) => {
+        const own = job as OpenChangeJob;
+        own.unencoded--;
+        if (own.unencoded <= 0) this.#answers.park(own.record);
+      },
       unencodable: (job, error) => this.#unencodable(job as OpenChangeJob, error as Error),
       sent: (job, notifications) => {
         this.#counters.sent += notifications;
@@ -162,7 +167,7 @@ export class OpenChange implements Destination {
       const resolver = this.#resolver(event.resolver ?? this.#settings.resolver);
       const key = resolver.pool.wireKey(resolverKey(cn));
       checkKey(key);
-      job = { record, cn, key, resolver, hostsLeft: 0 };
+      job = { record, cn, key, resolver, hostsLeft: 0, unencoded: 0 };
     } catch (error) {
       this.#drop("bad-resolver", 1);
       if (this.#once.first(`bad-resolver ${event.user}`)) {
@@ -179,7 +184,7 @@ export class OpenChange implements Destination {
     }
     this.#lookingUp++;
     if (this.#lookingUp >= MAX_LOOKUPS) this.#paused = true;
-    if (lookups.failing || this.#answers.crowded) this.#answers.park(record);
+    if (lookups.failing) this.#answers.park(record);
     lookups.push(job);
   }
 
@@ -225,6 +230,7 @@ export class OpenChange implements Destination {
       return;
     }
     job.hostsLeft = hosts.length;
+    job.unencoded = hosts.length;
     this.#unsettled += hosts.length;
     for (const host of hosts) this.#send(job, host);
   }
@@ -244,7 +250,7 @@ export class OpenChange implements Destination {
       }
       this.#endpoints.set(host, endpoint);
     }
-    if (endpoint.blocked && (endpoint.waiting > FEW || this.#answers.crowded)) this.#answers.park(job.record);
+    if (endpoint.slow) this.#answers.park(job.record);
     endpoint.push(job);
   }
 
@@ -321,7 +327,7 @@ export class OpenChange implements Destination {
       if (error.canRetry) this.#log.warn(fields, `the host cannot be told, trying again: ${error.message}`);
       else this.#log.error(fields, `the host is no receiver of notifications, trying again: ${error.message}`);
     }
-    for (const job of endpoint.waitingJobs()) this.#answers.park(job.record);
+    this.#park(endpoint);
     const { removeRefusedAfterMs, timeToLiveMs } = this.#settings;
     if (
       removeRefusedAfterMs !== undefined &&
@@ -349,6 +355,11 @@ export class OpenChange implements Destination {
       );
     }
     this.#giveUp(host, jobs, "host-removed", "the host has refused connections for too long");
+  }
+
+  /** What waits for a slow host must not take the memory of the others. */
+  #park(endpoint: Endpoint): void {
+    for (const job of endpoint.waitingJobs()) this.#answers.park(job.record);
   }
 
   #giveUp(host: string, jobs: readonly OpenChangeJob[], reason: DropReason, why: string): void {
@@ -395,7 +406,10 @@ export class OpenChange implements Destination {
 
   #tick(): void {
     const now = performance.now();
-    for (const endpoint of this.#endpoints.values()) endpoint.tick(now);
+    for (const endpoint of this.#endpoints.values()) {
+      endpoint.tick(now);
+      if (endpoint.slow) this.#park(endpoint);
+    }
     if (this.#unsettled > MAX_WAITING) this.#bound();
     this.#ticking = undefined;
     if (this.#endpoints.size === 0 && this.#lookingUp === 0) return;
