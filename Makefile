@@ -20,6 +20,9 @@ demo: build ## Deliver two mails on real parts and watch the notifications come
 test: build ## All tests, on real Dovecot, memcached and libnanomsg
 	$(NODE_TEST) $$(find test -name '*.test.ts' | sort)
 
+torture: build ## Break everything again and again for some minutes (SEED=n, ONLY=name,name)
+	@SEED="$(SEED)" ONLY="$(ONLY)" node --import tsx torture/run.ts
+
 lint: setup ## Types, lint, format, unused code
 	npx tsc --noEmit
 	npx oxlint --type-aware --deny-warnings
@@ -29,4 +32,4 @@ lint: setup ## Types, lint, format, unused code
 format: setup ## Format the sources in place
 	npx oxfmt .
 
-.PHONY: help setup build demo test lint format
+.PHONY: help setup build demo test torture lint format

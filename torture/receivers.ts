@@ -1,0 +1,94 @@
+import { once } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
+import { bindPull, type PullSocket } from "../src/protocols/sp/pull-socket.ts";
+import { startNnPull, type NnPrograms, type Peer } from "../test/helpers/nanocat.ts";
+import type { Tally } from "./tally.ts";
+
+/** A host that takes what comes. */
+export interface Receiver {
+  readonly address: string;
+  /** Begins to listen, again at the same address. */
+  start(): Promise<void>;
+  /** Ends at once, as a crash does. */
+  stop(): Promise<void>;
+}
+
+/** In this process: cheap, and as fast as it gets. */
+export class PullReceiver implements Receiver {
+  readonly address: string;
+  readonly #tally: Tally;
+  readonly #name: string;
+  readonly #perSecond: number | undefined;
+  #socket: PullSocket | undefined;
+
+  constructor(
+    address: string,
+    tally: Tally,
+    options: { registered?: string | undefined; perSecond?: number | undefined } = {},
+  ) {
+    this.address = address;
+    this.#tally = tally;
+    this.#name = options.registered ?? address;
+    this.#perSecond = options.perSecond;
+  }
+
+  async start(): Promise<void> {
+    const socket = await bindPull(this.address);
+    this.#socket = socket;
+    void this.#take(socket);
+  }
+
+  async #take(socket: PullSocket): Promise<void> {
+    const start = performance.now();
+    let taken = 0;
+    for await (const message of socket) {
+      this.#tally.receive(this.#name, message);
+      taken++;
+      if (this.#perSecond !== undefined && taken % 100 === 0) {
+        await delay(start + (taken / this.#perSecond) * 1000 - performance.now());
+      }
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#socket?.close();
+    this.#socket = undefined;
+  }
+}
+
+/** A process of the real libnanomsg, which dies with what it has not read. */
+export class NnReceiver implements Receiver {
+  readonly address: string;
+  readonly #tally: Tally;
+  readonly #programs: NnPrograms;
+  #peer: Peer | undefined;
+  #taking: NodeJS.Timeout | undefined;
+
+  constructor(address: string, tally: Tally, programs: NnPrograms) {
+    this.address = address;
+    this.#tally = tally;
+    this.#programs = programs;
+  }
+
+  async start(): Promise<void> {
+    const peer = await startNnPull(this.#programs, this.address);
+    this.#peer = peer;
+    this.#taking = setInterval(() => this.#take(peer), 5);
+  }
+
+  async stop(): Promise<void> {
+    const peer = this.#peer;
+    if (peer === undefined) return;
+    this.#peer = undefined;
+    // What it had received is still in the pipe.
+    const closed = once(peer.process, "close");
+    await peer.stop();
+    await closed;
+    clearInterval(this.#taking);
+    this.#take(peer);
+  }
+
+  #take(peer: Peer): void {
+    for (const message of peer.messages.splice(0)) this.#tally.receive(this.address, message);
+  }
+}

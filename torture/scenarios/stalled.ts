@@ -1,0 +1,51 @@
+import { setImmediate as turn } from "node:timers/promises";
+import { startBadHost } from "../bad-hosts.ts";
+import type { Scenario } from "../scenario.ts";
+import { must, usersNamed } from "../world.ts";
+
+const MOST_MIB = 150;
+const MOST_LATENCY_MS = 2_000;
+
+export const stalled: Scenario = {
+  name: "stalled",
+  claim: "a host accepts and never reads; its backlog costs little memory and nobody else's time",
+  async run(world) {
+    const { tally } = world;
+    await world.memcached();
+    const address = await world.address();
+    const port = Number(address.split(":").at(-1));
+    const bad = await startBadHost(port, "never reads");
+    world.finally(() => bad.stop());
+    const steady = await world.receiver();
+    tally.listens("victim", [address]);
+    const users = usersNamed("user", 50);
+    for (const user of users) {
+      tally.listens(user, [steady.address]);
+      tally.timed(user);
+    }
+    await world.register();
+    world.configure({ destination: { stall_timeout: "5s" } });
+    await world.start();
+
+    const records = world.size(60_000, 200_000);
+    const load = world.load(users, world.size(1_500, 12_000), 600);
+    for (let written = 0; written < records; written += 1_000) {
+      world.writer.write(Array.from({ length: 1_000 }, () => "victim"));
+      await turn();
+    }
+    await load;
+    const latency = tally.latency();
+    world.note(`others' latency p50 ${latency.p50} ms, p99 ${latency.p99} ms, most ${latency.most} ms`);
+    must(latency.most < MOST_LATENCY_MS, `others waited ${latency.most} ms`);
+
+    // Its successor on the same port gets all of it.
+    await bad.stop();
+    const good = await world.receiver(address);
+    must(good.address === address, "another port");
+    await world.arrival();
+    await world.checkStatus();
+    const { most } = world.daemon.memory();
+    world.note(`${records} for the stalled host, ${most} MiB`);
+    must(most < MOST_MIB, `${most} MiB resident`);
+  },
+};

@@ -1,0 +1,183 @@
+import { decodeNewMail } from "../src/destinations/openchange/codec/newmail.ts";
+
+const EXPECTED = 1;
+const RECEIVED = 2;
+const EXCUSED = 4;
+
+/** What one host was to be told of one user. UIDs count from 1 in the order in which they were written. */
+class Stream {
+  flags = new Uint8Array(64);
+  highest = 0;
+  #writtenAt = new Float64Array(64);
+
+  at(uid: number): number {
+    return this.flags[uid] ?? 0;
+  }
+
+  mark(uid: number, flag: number): void {
+    if (uid >= this.flags.length) {
+      const larger = new Uint8Array(Math.max(uid + 1, this.flags.length * 2));
+      larger.set(this.flags);
+      this.flags = larger;
+    }
+    this.flags[uid] = this.at(uid) | flag;
+  }
+
+  wrote(uid: number, at: number): void {
+    if (uid >= this.#writtenAt.length) {
+      const larger = new Float64Array(Math.max(uid + 1, this.#writtenAt.length * 2));
+      larger.set(this.#writtenAt);
+      this.#writtenAt = larger;
+    }
+    this.#writtenAt[uid] = at;
+  }
+
+  writtenAt(uid: number): number {
+    return this.#writtenAt[uid] ?? 0;
+  }
+}
+
+export interface Counts {
+  /** Notifications that hosts had to get. */
+  readonly sent: number;
+  /** All that came. */
+  readonly received: number;
+  /** Of these, the ones that had come before. */
+  readonly duplicated: number;
+  /** Neither came nor were to be given up. */
+  readonly lost: number;
+  /** Came for the first time after a later one of the same user had. */
+  readonly disordered: number;
+  /** Came and were never written. */
+  readonly strange: number;
+}
+
+/**
+ * Who had to be told of what, and what came. The payload names no user, so each user's mails are in a folder of his
+ * name. Order is judged without repeats: after a kill the same may come once more, and then what follows it.
+ */
+export class Tally {
+  readonly #audience = new Map<string, readonly string[]>();
+  readonly #streams = new Map<string, Stream>();
+  readonly #lastUid = new Map<string, number>();
+  readonly #timed = new Set<string>();
+  readonly #latencies: number[] = [];
+  /** Records written. */
+  records = 0;
+  /** Expected, not excused, and not yet received. */
+  missing = 0;
+  #sent = 0;
+  #received = 0;
+  #duplicated = 0;
+  #disordered = 0;
+  #strange = 0;
+
+  /** From now on these hosts are to be told of this user. */
+  listens(user: string, hosts: readonly string[]): void {
+    this.#audience.set(user, hosts);
+  }
+
+  hostsOf(user: string): readonly string[] {
+    return this.#audience.get(user) ?? [];
+  }
+
+  get users(): string[] {
+    return [...this.#audience.keys()];
+  }
+
+  /** Remembers how long the notifications of this user take. */
+  timed(user: string): void {
+    this.#timed.add(user);
+  }
+
+  /** A record is about to be written; returns its UID. */
+  write(user: string): number {
+    const uid = (this.#lastUid.get(user) ?? 0) + 1;
+    this.#lastUid.set(user, uid);
+    this.records++;
+    for (const host of this.hostsOf(user)) {
+      const stream = this.#stream(host, user);
+      stream.mark(uid, EXPECTED);
+      if (this.#timed.has(user)) stream.wrote(uid, performance.now());
+      this.#sent++;
+      this.missing++;
+    }
+    return uid;
+  }
+
+  /** What this host has not got of what was written so far, may be given up. */
+  excuse(host: string): number {
+    let excused = 0;
+    for (const [key, stream] of this.#streams) {
+      if (!key.startsWith(`${host} `)) continue;
+      for (let uid = 1; uid < stream.flags.length; uid++) {
+        if (stream.flags[uid] !== EXPECTED) continue;
+        stream.mark(uid, EXCUSED);
+        this.missing--;
+        excused++;
+      }
+    }
+    return excused;
+  }
+
+  receive(host: string, payload: Buffer): void {
+    const { folder, eml } = decodeNewMail(payload);
+    const uid = Number(eml.slice(0, -".eml".length));
+    this.#received++;
+    const stream = this.#streams.get(`${host} ${folder}`);
+    const flags = stream?.at(uid) ?? 0;
+    if (stream === undefined || (flags & EXPECTED) === 0) {
+      this.#strange++;
+      return;
+    }
+    if ((flags & RECEIVED) !== 0) {
+      this.#duplicated++;
+      return;
+    }
+    stream.mark(uid, RECEIVED);
+    if ((flags & EXCUSED) === 0) this.missing--;
+    if (uid < stream.highest) this.#disordered++;
+    stream.highest = Math.max(stream.highest, uid);
+    const writtenAt = stream.writtenAt(uid);
+    if (writtenAt > 0) this.#latencies.push(performance.now() - writtenAt);
+  }
+
+  counts(): Counts {
+    return {
+      sent: this.#sent,
+      received: this.#received,
+      duplicated: this.#duplicated,
+      lost: this.missing,
+      disordered: this.#disordered,
+      strange: this.#strange,
+    };
+  }
+
+  /** Milliseconds between a record and its notification, of the timed users. */
+  latency(): { p50: number; p99: number; most: number; count: number } {
+    const sorted = this.#latencies.toSorted((a, b) => a - b);
+    const at = (share: number): number => Math.round(sorted[Math.floor((sorted.length - 1) * share)] ?? 0);
+    return { p50: at(0.5), p99: at(0.99), most: at(1), count: sorted.length };
+  }
+
+  /** Which are missing, for the message of a failure. */
+  examples(most = 5): string {
+    const found: string[] = [];
+    for (const [key, { flags }] of this.#streams) {
+      for (let uid = 1; uid < flags.length && found.length < most; uid++) {
+        if (flags[uid] === EXPECTED) found.push(`${key} ${uid}`);
+      }
+    }
+    return found.join(", ");
+  }
+
+  #stream(host: string, user: string): Stream {
+    const key = `${host} ${user}`;
+    let stream = this.#streams.get(key);
+    if (stream === undefined) {
+      stream = new Stream();
+      this.#streams.set(key, stream);
+    }
+    return stream;
+  }
+}
