@@ -18,8 +18,19 @@ export function milliseconds(duration: string): number {
 
 const A_DURATION = "a duration such as 500ms, 30s, 10m, 1h or 7d";
 const duration = v.pipe(v.string(A_DURATION), v.regex(DURATION, A_DURATION));
+/** What a timer of Node can wait; it fires at once for more. */
+const MOST_MS = 2 ** 31 - 1;
+const A_WAIT = "a duration from 1ms to 24d";
+const isWait = (text: string): boolean => milliseconds(text) >= 1 && milliseconds(text) <= MOST_MS;
+const wait = v.pipe(duration, v.check(isWait, A_WAIT));
+const waitOrNone = v.pipe(
+  duration,
+  v.check((text) => milliseconds(text) <= MOST_MS, "a duration of at most 24d"),
+);
+const A_USER = "a user name or uid";
+const uid = v.pipe(v.number(), v.integer(A_USER), v.minValue(0, A_USER), v.maxValue(0xffff_fffe, A_USER));
 const text = v.pipe(v.string("a text"), v.nonEmpty("a text that is not empty"));
-const path = v.pipe(text, v.startsWith("/", "an absolute path"));
+const path = v.pipe(text, v.regex(/^\//, "an absolute path"));
 const eventName = v.picklist(EVENT_NAMES, `one of ${EVENT_NAMES.join(", ")}`);
 const globs = v.optional(v.array(text, "a list of names, in which * stands for anything"));
 
@@ -45,11 +56,11 @@ const openchange = v.strictObject({
   extended: v.optional(v.boolean("true or false"), false),
   time_to_live: v.optional(duration, "10m"),
   remove_refused_after: v.optional(v.union([v.literal("never"), duration], "a duration such as 10m, or never"), "10m"),
-  connect_timeout: v.optional(duration, "5s"),
-  stall_timeout: v.optional(duration, "30s"),
-  idle_timeout: v.optional(duration, "60s"),
-  retry_first: v.optional(duration, "200ms"),
-  retry_most: v.optional(duration, "10s"),
+  connect_timeout: v.optional(wait, "5s"),
+  stall_timeout: v.optional(wait, "30s"),
+  idle_timeout: v.optional(wait, "60s"),
+  retry_first: v.optional(wait, "200ms"),
+  retry_most: v.optional(wait, "10s"),
 });
 
 const Schema = v.strictObject({
@@ -63,16 +74,13 @@ const Schema = v.strictObject({
   journal: v.optional(
     v.strictObject({
       directory: v.optional(path, "/var/spool/ocnotify/journal"),
-      mail_users: v.optional(
-        v.array(v.union([text, v.pipe(v.number(), v.integer())], "a user name or uid"), "a list of users"),
-        ["vmail"],
-      ),
+      mail_users: v.optional(v.array(v.union([text, uid], A_USER), "a list of users"), ["vmail"]),
       retention: v.optional(duration, "1h"),
     }),
     {},
   ),
   state_directory: v.optional(path, "/var/lib/ocnotify"),
-  drain_timeout: v.optional(duration, "5s"),
+  drain_timeout: v.optional(waitOrNone, "5s"),
   destinations: v.optional(
     v.record(
       v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, "a name of a-z, 0-9, - and _")),
@@ -97,9 +105,10 @@ export function checkConfig(input: unknown, source: string): Config {
   if (result.success) return result.output;
   const faults = result.issues.map((issue) => {
     const where = v.getDotPath(issue) ?? "the top level";
-    return issue.type === "strict_object" && issue.expected === "never"
+    if (issue.type !== "strict_object") return `${where}: expected ${issue.message}, got ${issue.received}`;
+    return issue.expected === "never"
       ? `${where}: unknown key. Known here: ${knownKeys(issue).join(", ")}`
-      : `${where}: expected ${issue.message}, got ${issue.received}`;
+      : `${where}: expected keys with their values, got ${issue.received}`;
   });
   throw new OcnotifyError("ERR_CONFIG", `${source}: ${faults.join("; ")}`);
 }
@@ -120,11 +129,17 @@ export async function readConfig(path: string | undefined): Promise<Config> {
   }
   // Loaded only here: without a file the daemon starts sooner.
   const { LineCounter, parseDocument } = await import("yaml");
-  const lineCounter = new LineCounter();
-  const document = parseDocument(source, { lineCounter, prettyErrors: true });
-  const [fault] = document.errors;
-  if (fault !== undefined) throw new OcnotifyError("ERR_CONFIG", `${file}: ${fault.message}`, { cause: fault });
-  return checkConfig(document.toJS() ?? {}, file);
+  let value: unknown;
+  try {
+    const document = parseDocument(source, { lineCounter: new LineCounter(), prettyErrors: true });
+    const [fault] = document.errors;
+    if (fault !== undefined) throw fault;
+    // Aliases to nowhere, or to too much, are found only here.
+    value = document.toJS();
+  } catch (error) {
+    throw new OcnotifyError("ERR_CONFIG", `${file}: ${(error as Error).message}`, { cause: error });
+  }
+  return checkConfig(value ?? {}, file);
 }
 
 /** The keys that stand beside an unknown one in the schema. */

@@ -39,6 +39,11 @@ function cpuMs(): number {
   return (user + system) / 1000;
 }
 
+/** How many timers keep the process alive. */
+function timers(): number {
+  return process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length;
+}
+
 describe("the journal's directory", () => {
   it("tells at once of a segment that is new, has grown and has gone", async () => {
     const directory = await journal.open();
@@ -101,8 +106,6 @@ describe("the journal's directory", () => {
   });
 
   it("may go without ending the daemon, which waits for its return", async () => {
-    // Timers that keep the process alive.
-    const timers = () => process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length;
     const directory = await journal.open();
     const before = timers();
     rmSync(journal.path, { recursive: true });

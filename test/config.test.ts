@@ -1,0 +1,214 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, it } from "node:test";
+import fc from "fast-check";
+import { stringify } from "yaml";
+import { checkConfig, type Config, milliseconds, readConfig } from "../src/config.ts";
+import { OcnotifyError } from "../src/errors.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "ocnotify-config-"));
+const file = join(folder, "ocnotify.yaml");
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+function read(text: string): Promise<Config> {
+  writeFileSync(file, text);
+  return readConfig(file);
+}
+
+async function fault(text: string): Promise<string> {
+  try {
+    await read(text);
+  } catch (error) {
+    assert.ok(error instanceof OcnotifyError, String(error));
+    assert.equal(error.code, "ERR_CONFIG");
+    assert.ok(error.message.includes(file));
+    return error.message.slice(error.message.indexOf(file) + file.length);
+  }
+  return assert.fail(`accepted: ${text}`);
+}
+
+async function isConfigOrRefused(text: string): Promise<void> {
+  try {
+    await read(text);
+  } catch (error) {
+    if (!(error instanceof OcnotifyError) || error.code !== "ERR_CONFIG") throw error;
+  }
+}
+
+describe("the configuration", () => {
+  it("is complete without a file", () => {
+    const { journal, state_directory, destinations, log, drain_timeout } = checkConfig({}, "defaults");
+    assert.deepEqual(journal, {
+      directory: "/var/spool/ocnotify/journal",
+      mail_users: ["vmail"],
+      retention: "1h",
+    });
+    assert.equal(state_directory, "/var/lib/ocnotify");
+    assert.equal(drain_timeout, "5s");
+    assert.deepEqual(log, { level: "info", format: "text" });
+    assert.deepEqual(Object.keys(destinations), ["openchange"]);
+    const { resolver, cn, backend, charset, time_to_live, remove_refused_after } = destinations["openchange"] ?? {};
+    assert.deepEqual(
+      { resolver, cn, backend, charset, time_to_live, remove_refused_after },
+      {
+        resolver: "--SERVER=127.0.0.1:11211",
+        cn: "username",
+        backend: "sogo",
+        charset: "cp850",
+        time_to_live: "10m",
+        remove_refused_after: "10m",
+      },
+    );
+  });
+
+  it("is the defaults when the file is empty, or all comments", async () => {
+    for (const text of ["", "\n", "# nothing\n", "---\n", "null\n", "{}"]) {
+      assert.deepEqual(await read(text), checkConfig({}, "defaults"), text);
+    }
+  });
+
+  it("takes what the file says and fills in the rest", async () => {
+    const config = await read(`
+journal:
+  mail_users: [vmail, 5000]
+  retention: 2d
+destinations:
+  first: { events: [MessageNew], users: ["*@example.com"], remove_refused_after: never }
+  second-one: { mailboxes: [INBOX, "Lists/*"], time_to_live: 90s }
+`);
+    assert.deepEqual(config.journal.mail_users, ["vmail", 5000]);
+    assert.equal(config.journal.retention, "2d");
+    assert.equal(config.journal.directory, "/var/spool/ocnotify/journal");
+    assert.equal(config.destinations["first"]?.remove_refused_after, "never");
+    assert.equal(config.destinations["second-one"]?.time_to_live, "90s");
+    assert.deepEqual(config.destinations["second-one"]?.mailboxes, ["INBOX", "Lists/*"]);
+  });
+
+  it("names an unknown key, where it is, and the known ones", async () => {
+    assert.match(await fault("jornal: {}"), /: jornal: unknown key\. Known here: log, journal, state_directory/);
+    assert.match(
+      await fault("journal: { dir: /x }"),
+      /: journal\.dir: unknown key\. Known here: directory, mail_users, retention$/,
+    );
+    assert.match(
+      await fault("destinations: { a: { resolvr: x } }"),
+      /: destinations\.a\.resolvr: unknown key\. Known here: type, events, .*resolver/,
+    );
+  });
+
+  it("names every fault at once, with the path, what is allowed and what it got", async () => {
+    const message = await fault(`
+log: { level: loud }
+journal: { directory: relative, retention: 1 year, mail_users: [{}] }
+destinations: { a: { events: [MessageGone], cn: both, users: jdoe } }
+`);
+    assert.match(message, /log\.level: expected one of error, warn, info, debug, got "loud"/);
+    assert.match(message, /journal\.directory: expected an absolute path, got "relative"/);
+    assert.match(message, /journal\.retention: expected a duration such as 500ms, 30s, 10m, 1h or 7d, got "1 year"/);
+    assert.match(message, /journal\.mail_users\.0: expected a user name or uid/);
+    assert.match(message, /destinations\.a\.events\.0: expected one of MessageNew, .*, got "MessageGone"/);
+    assert.match(message, /destinations\.a\.cn: expected username or email, got "both"/);
+    assert.match(message, /destinations\.a\.users: expected a list/);
+  });
+
+  it("says what it wants in the operator's words, wherever a value of the wrong kind stands", async () => {
+    for (const text of [
+      "just words",
+      "5",
+      "log: 5",
+      "journal: x",
+      "destinations: { a: 5 }",
+      "destinations: x",
+      "destinations: [x]",
+    ]) {
+      const message = await fault(text);
+      assert.doesNotMatch(message, /Invalid/, text);
+      assert.match(message, /expected .*, got /, text);
+    }
+  });
+
+  it("names destinations plainly, since they name files", async () => {
+    for (const name of ["../x", "A", "a b", "", "-a", "a/b", "x".repeat(65)]) {
+      assert.match(await fault(stringify({ destinations: { [name]: {} } })), /a name of a-z, 0-9, - and _/, name);
+    }
+  });
+
+  it("refuses a number that is no uid", async () => {
+    for (const uid of ["-1", "1.5", "4294967296"]) {
+      assert.match(
+        await fault(`journal: { mail_users: [${uid}] }`),
+        /journal\.mail_users\.0: expected a user name or uid/,
+      );
+    }
+  });
+
+  it("refuses a wait that no timer can keep", async () => {
+    for (const key of ["connect_timeout", "stall_timeout", "idle_timeout", "retry_first", "retry_most"]) {
+      assert.match(await fault(`destinations: { a: { ${key}: 30d } }`), new RegExp(`a\\.${key}: expected .*24d`));
+    }
+    assert.match(await fault("drain_timeout: 30d"), /drain_timeout: expected .*24d/);
+    assert.match(await fault("destinations: { a: { retry_first: 0s } }"), /a\.retry_first: expected/);
+    assert.equal((await read("drain_timeout: 0s")).drain_timeout, "0s");
+  });
+
+  it("names the line of a syntax error", async () => {
+    assert.match(await fault("log:\n  level: info\n bad"), /line 3/);
+    assert.match(await fault('log: "open'), /line 1/);
+    assert.match(await fault("log: {}\nlog: {}"), /unique.*line 2/);
+    await fault("a: 1\n---\nb: 2");
+  });
+
+  it("is refused and nothing worse when YAML's own devices are turned against it", async () => {
+    await fault("a: *nowhere");
+    const bomb = ["a0: &a0 [x,x,x,x,x,x,x,x,x,x]"];
+    for (let n = 1; n < 9; n++) bomb.push(`a${n}: &a${n} [${`*a${n - 1},`.repeat(10)}]`);
+    await fault(bomb.join("\n"));
+    await fault("__proto__: { polluted: true }");
+    assert.equal((Object.prototype as { polluted?: boolean }).polluted, undefined);
+    await fault("? [a, b]\n: c");
+    await fault("!!binary x");
+    await fault("[".repeat(20_000));
+  });
+
+  it("may be missing at the default place only", async () => {
+    await assert.rejects(readConfig(join(folder, "none")), {
+      code: "ERR_CONFIG",
+      message: /cannot read .*none: ENOENT/,
+    });
+    await assert.rejects(readConfig(folder), { code: "ERR_CONFIG", message: /EISDIR/ });
+  });
+
+  it("is a configuration or ERR_CONFIG, whatever the file holds", async () => {
+    const key = fc.constantFrom("log", "journal", "destinations", "state_directory", "__proto__", "level", "directory");
+    const tree = fc.letrec((tie) => ({
+      node: fc.oneof({ maxDepth: 3 }, fc.jsonValue(), fc.dictionary(key, tie("node"), { maxKeys: 3 })),
+    })).node;
+    await fc.assert(
+      fc.asyncProperty(tree, (value) => isConfigOrRefused(stringify(value))),
+      { numRuns: 200 },
+    );
+    await fc.assert(fc.asyncProperty(fc.string(), isConfigOrRefused), { numRuns: 200 });
+    const yaml = fc.array(
+      fc.constantFrom(..."&*!|>-?:,[]{}#'\"%@` \n\tab1~<".split(""), "&a ", "*a", "- ", ": ", "<<: "),
+    );
+    await fc.assert(
+      fc.asyncProperty(yaml, (parts) => isConfigOrRefused(parts.join(""))),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe("a duration", () => {
+  it("is a number and a unit", () => {
+    const all = ["500ms", "0s", "30s", "10m", "1h", "7d"].map(milliseconds);
+    assert.deepEqual(all, [500, 0, 30_000, 600_000, 3_600_000, 604_800_000]);
+  });
+
+  it("is nothing else", async () => {
+    for (const text of ["", "1", "s", "1.5h", "-1s", " 1s", "1s ", "1 s", "1S", "1w", "1e3s", "1234567890s", "1s\n"]) {
+      assert.match(await fault(stringify({ journal: { retention: text } })), /expected a duration such as/);
+    }
+  });
+});
