@@ -1,11 +1,11 @@
 import { Backoff } from "../../backoff.ts";
-import type { EventRecord } from "../../event.ts";
 import { Queue } from "../../queue.ts";
 import type { SpAddress } from "../../protocols/sp/address.ts";
 import { SpError } from "../../protocols/sp/errors.ts";
 import { frameHeaderLength, writeFrameHeader } from "../../protocols/sp/frame.ts";
 import { connectPush, type PushConnection } from "../../protocols/sp/push-connection.ts";
 import type { Notification } from "./codec/extended.ts";
+import type { Job } from "./route.ts";
 
 /** Bytes that are handed to the kernel at once, and the most that waits in this process for a host to take it. */
 const CHUNK = 64 * 1024;
@@ -21,13 +21,6 @@ const MAX_UNCONFIRMED = 16_384;
 /** A host that takes nothing for so long, or for which so many events wait, is slow. */
 const SLOW_MS = 100;
 const MANY = 4_096;
-
-/** One event on its way to one host. */
-export interface Job {
-  readonly record: EventRecord;
-  /** The user's name in the resolver, to tell of whom a message of the log speaks. */
-  readonly cn: string;
-}
 
 export interface EndpointSettings {
   readonly connectTimeoutMs: number;

@@ -1,45 +1,40 @@
 import { Backoff } from "../../backoff.ts";
+import type { StoredValue } from "../../protocols/memcached/request.ts";
 import type { MemcachedServer } from "../../protocols/memcached/server.ts";
 import { Queue } from "../../queue.ts";
+import type { Job, Route } from "./route.ts";
 
 /** Keys of one request: enough to fill a round trip, few enough that the first answers are not held up. */
 const BATCH = 1_000;
 const FIRST_RETRY_MS = 100;
 const MOST_RETRY_MS = 5_000;
 
-export interface Lookup {
-  /** As memcached sees it, with its namespace. */
-  readonly key: string;
-}
-
-export interface LookupEvents<L extends Lookup> {
-  /** The value of its key; undefined when there is none. */
-  found(lookup: L, value: Buffer | undefined): void;
-  /** The server gave no answer. Everything waits for the next try except what this takes with `takeWhile`. */
-  failed(lookups: Lookups<L>, error: Error): void;
-  /** It gave an answer again. */
-  recovered(lookups: Lookups<L>): void;
+export interface LookupEvents {
+  /** A route's key was looked up: its hosts are known, and these jobs can go. */
+  found(route: Route, jobs: readonly Job[]): void;
+  /** The value is no record of hosts: nobody can be told of these jobs. */
+  undecodable(route: Route, jobs: readonly Job[], error: Error): void;
+  /** The server gave no answer; everything waits for the next try, but for what is taken with `takeExpired`. */
+  failed(lookups: Lookups, error: Error): void;
+  /** After a failure, it gave an answer. */
+  recovered(lookups: Lookups): void;
 }
 
 /** The look-ups for one memcached server: all that come while one request is on its way make the next one. */
-export class Lookups<L extends Lookup> {
+export class Lookups {
   readonly server: MemcachedServer;
-  readonly #events: LookupEvents<L>;
-  readonly #waiting = new Queue<L>();
+  readonly #events: LookupEvents;
+  readonly #queue = new Queue<Route>();
   readonly #backoff = new Backoff(FIRST_RETRY_MS, MOST_RETRY_MS);
-  #asking = 0;
+  #asking = false;
   #failing = false;
   #scheduled: NodeJS.Immediate | undefined;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(server: MemcachedServer, events: LookupEvents<L>) {
+  constructor(server: MemcachedServer, events: LookupEvents) {
     this.server = server;
     this.#events = events;
-  }
-
-  get size(): number {
-    return this.#waiting.length + this.#asking;
   }
 
   /** Whether the last try got no answer. */
@@ -47,19 +42,30 @@ export class Lookups<L extends Lookup> {
     return this.#failing;
   }
 
-  push(lookup: L): void {
-    this.#waiting.push(lookup);
+  push(job: Job): void {
+    const { route } = job;
+    route.waiting.push(job);
+    if (route.queued) return;
+    route.queued = true;
+    this.#queue.push(route);
     this.#schedule();
   }
 
-  /** Takes back those at the front for which `test` holds. */
-  takeWhile(test: (lookup: L) => boolean): L[] {
-    const taken: L[] = [];
-    for (let first = this.#waiting.first; first !== undefined && test(first); first = this.#waiting.first) {
-      taken.push(first);
-      this.#waiting.shift();
+  /** Everything that waits, while nothing is asked. */
+  *jobs(): Generator<Job, void> {
+    for (const route of this.#queue) yield* route.waiting;
+  }
+
+  /** Takes back what waits and is older than `before`, microseconds of unix time. */
+  takeExpired(before: number): Job[] {
+    const expired: Job[] = [];
+    for (const { waiting } of this.#queue) {
+      for (let job = waiting.first; job !== undefined && job.record.ts < before; job = waiting.first) {
+        expired.push(job);
+        waiting.shift();
+      }
     }
-    return taken;
+    return expired;
   }
 
   close(): void {
@@ -69,7 +75,8 @@ export class Lookups<L extends Lookup> {
   }
 
   #schedule(): void {
-    if (this.#scheduled !== undefined || this.#retry !== undefined || this.#asking > 0 || this.#closed) return;
+    if (this.#scheduled !== undefined || this.#retry !== undefined || this.#asking || this.#closed) return;
+    // After the poll phase: everything of this turn makes one request.
     this.#scheduled = setImmediate(() => {
       this.#scheduled = undefined;
       void this.#ask();
@@ -77,37 +84,62 @@ export class Lookups<L extends Lookup> {
   }
 
   async #ask(): Promise<void> {
-    const batch: L[] = [];
-    const keys = new Set<string>();
-    while (batch.length < BATCH) {
-      const lookup = this.#waiting.shift();
-      if (lookup === undefined) break;
-      batch.push(lookup);
-      keys.add(lookup.key);
+    const routes: Route[] = [];
+    while (routes.length < BATCH) {
+      const route = this.#queue.shift();
+      if (route === undefined) break;
+      route.asked = route.waiting.length;
+      // All that waited has expired.
+      if (route.asked === 0) route.queued = false;
+      else routes.push(route);
     }
-    if (batch.length === 0) return;
-    this.#asking = batch.length;
+    if (routes.length === 0) return;
+    const askedAt = Date.now() * 1_000;
+    this.#asking = true;
     try {
-      const values = await this.server.getMany([...keys]);
-      this.#asking = 0;
+      const values = await this.server.getMany(routes.map((route) => route.key));
+      this.#asking = false;
       if (this.#closed) return;
-      this.#backoff.reset();
-      if (this.#failing) {
-        this.#failing = false;
-        this.#events.recovered(this);
-      }
-      for (const lookup of batch) this.#events.found(lookup, values.get(lookup.key)?.value);
+      this.#answered(routes, values, askedAt);
     } catch (error) {
-      this.#asking = 0;
+      this.#asking = false;
       if (this.#closed) return;
-      this.#waiting.putBack(batch);
+      this.#queue.putBack(routes);
       this.#failing = true;
-      this.#events.failed(this, error as Error);
       this.#retry = setTimeout(() => {
         this.#retry = undefined;
         this.#schedule();
       }, this.#backoff.next());
+      this.#events.failed(this, error as Error);
     }
-    if (this.#waiting.length > 0) this.#schedule();
+    if (this.#queue.length > 0) this.#schedule();
+  }
+
+  #answered(routes: readonly Route[], values: ReadonlyMap<string, StoredValue>, askedAt: number): void {
+    this.#backoff.reset();
+    if (this.#failing) {
+      this.#failing = false;
+      this.#events.recovered(this);
+    }
+    for (const route of routes) {
+      const { waiting } = route;
+      const jobs: Job[] = [];
+      // The answer is for those that waited when it was asked, and for what came since but happened before.
+      for (let job = waiting.first; job !== undefined; job = waiting.first) {
+        if (jobs.length >= route.asked && job.record.ts > askedAt) break;
+        jobs.push(job);
+        waiting.shift();
+      }
+      route.queued = waiting.length > 0;
+      if (route.queued) this.#queue.push(route);
+      let failure: unknown;
+      try {
+        route.answer(values.get(route.key)?.value, askedAt);
+      } catch (error) {
+        failure = error;
+      }
+      if (failure === undefined) this.#events.found(route, jobs);
+      else this.#events.undecodable(route, jobs, failure as Error);
+    }
   }
 }

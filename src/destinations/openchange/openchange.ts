@@ -1,24 +1,22 @@
-import { Once, type Logger } from "../../log.ts";
+import { readFileSync } from "node:fs";
 import type { EventName, EventRecord, MailboxEvent } from "../../event.ts";
-import { checkKey } from "../../protocols/memcached/key.ts";
-import type { MemcachedServer } from "../../protocols/memcached/server.ts";
+import { Once, type Logger } from "../../log.ts";
 import { parseAddress } from "../../protocols/sp/address.ts";
 import type { SpError } from "../../protocols/sp/errors.ts";
 import type { Answers, Destination, DestinationStatus, DropReason } from "../destination.ts";
 import { charset } from "./codec/charset.ts";
 import { NotificationEncoder, type Notification } from "./codec/extended.ts";
-import { Endpoint, type EndpointEvents, type EndpointSettings, type Job } from "./endpoint.ts";
-import { Lookups, type Lookup, type LookupEvents } from "./lookups.ts";
+import { Endpoint, type EndpointEvents, type EndpointSettings } from "./endpoint.ts";
+import type { Lookups } from "./lookups.ts";
 import { isNotified, notificationsOf, type NotificationSettings } from "./notifications.ts";
-import { cnOf, decodeHosts, Resolver, resolverKey, type CnKind } from "./resolver.ts";
-import { distinctHosts } from "./codec/resolver-record.ts";
+import type { CnKind } from "./resolver.ts";
+import type { Job, Route } from "./route.ts";
+import { Routes } from "./routes.ts";
 
 /** The most that waits for look-ups before the journal is left to wait instead. */
 const MAX_LOOKUPS = 100_000;
 /** The most that waits for all hosts together; beyond it the host with the most gives up its oldest. */
 const MAX_WAITING = 200_000;
-/** Resolver strings come with the records: no more than this many are kept open. */
-const MAX_RESOLVERS = 64;
 const BUSY_TICK_MS = 250;
 const IDLE_TICK_MS = 5_000;
 
@@ -44,13 +42,6 @@ type Counters = Pick<
   "ignored" | "nobody" | "sent" | "resent" | "lookupFailures" | "hostFailures" | "dropped"
 >;
 
-interface OpenChangeJob extends Job, Lookup {
-  readonly resolver: Resolver;
-  /** Hosts that have not answered, and those for which it has not been encoded yet. */
-  hostsLeft: number;
-  unencoded: number;
-}
-
 /**
  * Tells the OpenChange servers that hold a session of the user: looks them up in the resolver (memcached) and pushes
  * a notification to each (nanomsg). A user's events reach each host in their order; a host that is slow or gone, and a
@@ -72,11 +63,9 @@ export class OpenChange implements Destination {
   readonly #once = new Once();
   readonly #notify: NotificationSettings;
   readonly #encoder: NotificationEncoder;
-  readonly #resolvers = new Map<string, Resolver | Error>();
-  readonly #lookups = new Map<MemcachedServer, Lookups<OpenChangeJob>>();
+  readonly #routes: Routes;
   readonly #endpoints = new Map<string, Endpoint>();
   readonly #endpointEvents: EndpointEvents;
-  readonly #lookupEvents: LookupEvents<OpenChangeJob>;
   #lookingUp = 0;
   #unsettled = 0;
   #paused = false;
@@ -92,20 +81,18 @@ export class OpenChange implements Destination {
     const { backend, extended } = settings;
     this.#notify = { backend, extended, newMailEvents: new Set(settings.newMailEvents) };
     this.#encoder = new NotificationEncoder(charset(settings.charset));
-    this.#resolvers.set(settings.resolver, new Resolver(settings.resolver));
     this.#endpointEvents = {
-      notifications: (job) => this.#notifications(job as OpenChangeJob),
+      notifications: (job) => this.#notifications(job),
       encodedLength: (notification) => this.#encoder.encodedLength(notification),
       write: (target, offset, notification) => this.#encoder.write(target, offset, notification),
       encoded: (job) => {
-        const own = job as OpenChangeJob;
-        own.unencoded--;
-        if (own.unencoded <= 0) this.#answers.park(own.record);
+        job.unencoded--;
+        if (job.unencoded <= 0) this.#answers.park(job.record);
       },
-      unencodable: (job, error) => this.#unencodable(job as OpenChangeJob, error as Error),
+      unencodable: (job, error) => this.#unencodable(job, error as Error),
       sent: (job, notifications) => {
         this.#counters.sent += notifications;
-        this.#settle(job as OpenChangeJob);
+        this.#settle(job);
       },
       resending: (count) => (this.#counters.resent += count),
       recovered: ({ name }) => {
@@ -115,14 +102,22 @@ export class OpenChange implements Destination {
       failed: (endpoint, error) => this.#hostFailed(endpoint, error),
       idle: (endpoint) => this.#idle(endpoint),
     };
-    this.#lookupEvents = {
-      found: (job, value) => this.#found(job, value),
-      failed: (lookups, error) => this.#lookupFailed(lookups, error),
-      recovered: ({ server }) => {
-        this.#once.forget(`memcached ${server.name}`);
-        this.#log.info({ memcached: server.name }, "the resolver answers again");
+    this.#routes = new Routes(
+      settings,
+      {
+        found: (route, jobs) => {
+          this.#lookedUp(jobs.length);
+          for (const job of jobs) this.#send(job, route);
+        },
+        undecodable: (route, jobs, error) => this.#undecodable(route, jobs, error),
+        failed: (lookups, error) => this.#lookupFailed(lookups, error),
+        recovered: ({ server }) => {
+          this.#once.forget(`memcached ${server.name}`);
+          this.#log.info({ memcached: server.name }, "the resolver answers again");
+        },
       },
-    };
+      (path) => readFileSync(path, "utf8"),
+    );
   }
 
   get accepting(): boolean {
@@ -130,13 +125,14 @@ export class OpenChange implements Destination {
   }
 
   deliver(records: readonly EventRecord[]): void {
+    const now = Date.now() * 1_000;
     for (const record of records) {
       const { event } = record;
       if (event === undefined || !isNotified(event, this.#notify)) {
         this.#counters.ignored++;
         this.#answers.done(record);
       } else {
-        this.#lookUp(record, event);
+        this.#lookUp(record, event, now);
       }
     }
     this.#tickSoon();
@@ -155,19 +151,14 @@ export class OpenChange implements Destination {
     }
     this.#closed = true;
     clearTimeout(this.#ticking);
-    for (const lookups of this.#lookups.values()) lookups.close();
     for (const endpoint of this.#endpoints.values()) endpoint.close();
-    for (const resolver of this.#resolvers.values()) if (resolver instanceof Resolver) resolver.close();
+    this.#routes.close();
   }
 
-  #lookUp(record: EventRecord, event: MailboxEvent): void {
-    const cn = cnOf(event.user, event.cn ?? this.#settings.cn);
-    let job: OpenChangeJob;
+  #lookUp(record: EventRecord, event: MailboxEvent, now: number): void {
+    let route: Route;
     try {
-      const resolver = this.#resolver(event.resolver ?? this.#settings.resolver);
-      const key = resolver.pool.wireKey(resolverKey(cn));
-      checkKey(key);
-      job = { record, cn, key, resolver, hostsLeft: 0, unencoded: 0 };
+      route = this.#routes.of(event);
     } catch (error) {
       this.#drop("bad-resolver", 1);
       if (this.#once.first(`bad-resolver ${event.user}`)) {
@@ -176,82 +167,68 @@ export class OpenChange implements Destination {
       this.#answers.done(record);
       return;
     }
-    const server = job.resolver.pool.serverFor(resolverKey(cn));
-    let lookups = this.#lookups.get(server);
-    if (lookups === undefined) {
-      lookups = new Lookups(server, this.#lookupEvents);
-      this.#lookups.set(server, lookups);
+    const job: Job = { record, route, hostsLeft: 0, unencoded: 0 };
+    if (route.answersFor(record.ts, now)) {
+      this.#send(job, route);
+      return;
     }
     this.#lookingUp++;
     if (this.#lookingUp >= MAX_LOOKUPS) this.#paused = true;
-    if (lookups.failing) this.#answers.park(record);
-    lookups.push(job);
+    if (route.lookups.failing) this.#answers.park(record);
+    route.lookups.push(job);
   }
 
-  #resolver(configuration: string): Resolver {
-    let resolver = this.#resolvers.get(configuration);
-    if (resolver === undefined) {
-      if (this.#resolvers.size >= MAX_RESOLVERS)
-        throw new Error(`more than ${MAX_RESOLVERS} different resolver strings`);
-      try {
-        resolver = new Resolver(configuration);
-      } catch (error) {
-        resolver = error as Error;
-      }
-      this.#resolvers.set(configuration, resolver);
-    }
-    if (resolver instanceof Error) throw resolver;
-    return resolver;
-  }
-
-  #lookedUp(): void {
-    this.#lookingUp--;
+  #lookedUp(count: number): void {
+    this.#lookingUp -= count;
     if (this.#paused && this.#lookingUp < MAX_LOOKUPS / 2) {
       this.#paused = false;
       this.#answers.resume();
     }
   }
 
-  #found(job: OpenChangeJob, value: Buffer | undefined): void {
-    this.#lookedUp();
-    let hosts: readonly string[] = [];
-    if (value !== undefined) {
-      try {
-        hosts = distinctHosts(decodeHosts(job.cn, value));
-      } catch (error) {
-        this.#drop("bad-record", 1);
-        if (this.#once.first(`bad-record ${job.cn}`)) this.#log.error({ cn: job.cn }, (error as Error).message);
-      }
-    }
+  #undecodable(route: Route, jobs: readonly Job[], error: Error): void {
+    this.#lookedUp(jobs.length);
+    this.#drop("bad-record", jobs.length);
+    if (this.#once.first(`bad-record ${route.cn}`)) this.#log.error({ cn: route.cn }, error.message);
+    for (const job of jobs) this.#answers.done(job.record);
+  }
+
+  #send(job: Job, route: Route): void {
+    const { hosts } = route;
     if (hosts.length === 0) {
-      if (value === undefined) this.#counters.nobody++;
-      this.#log.debug({ cn: job.cn, key: job.key }, "nobody is registered for the user");
+      this.#counters.nobody++;
+      this.#log.debug({ cn: route.cn, key: route.key }, "nobody is registered for the user");
       this.#answers.done(job.record);
       return;
     }
     job.hostsLeft = hosts.length;
     job.unencoded = hosts.length;
     this.#unsettled += hosts.length;
-    for (const host of hosts) this.#send(job, host);
+    for (const host of hosts) {
+      const endpoint = this.#endpoint(host, route);
+      if (endpoint === undefined) {
+        this.#dropJob(job, "bad-address");
+        continue;
+      }
+      if (endpoint.slow) this.#answers.park(job.record);
+      endpoint.push(job);
+    }
   }
 
-  #send(job: OpenChangeJob, host: string): void {
+  #endpoint(host: string, route: Route): Endpoint | undefined {
     let endpoint = this.#endpoints.get(host);
-    if (endpoint === undefined) {
-      try {
-        endpoint = new Endpoint(host, parseAddress(host), this.#settings.endpoint, this.#endpointEvents);
-      } catch (error) {
-        if (this.#once.first(`bad-address ${job.cn} ${host}`)) {
-          const message = `user ${job.cn} has a host that cannot be used: ${(error as Error).message}`;
-          this.#log.error({ cn: job.cn, host }, message);
-        }
-        this.#dropJob(job, "bad-address");
-        return;
+    if (endpoint !== undefined) return endpoint;
+    try {
+      endpoint = new Endpoint(host, parseAddress(host), this.#settings.endpoint, this.#endpointEvents);
+    } catch (error) {
+      if (this.#once.first(`bad-address ${route.cn} ${host}`)) {
+        const message = `user ${route.cn} has a host that cannot be used: ${(error as Error).message}`;
+        this.#log.error({ cn: route.cn, host }, message);
       }
-      this.#endpoints.set(host, endpoint);
+      return undefined;
     }
-    if (endpoint.slow) this.#answers.park(job.record);
-    endpoint.push(job);
+    this.#endpoints.set(host, endpoint);
+    return endpoint;
   }
 
   /** Looked after at each tick: what comes between two is little beside the bound. */
@@ -268,11 +245,11 @@ export class OpenChange implements Destination {
       const jobs = longest?.takeOldest(count) ?? [];
       if (longest === undefined || jobs.length === 0) return;
       waiting -= jobs.length;
-      this.#giveUp(longest.name, jobs as OpenChangeJob[], "overflow", `more than ${MAX_WAITING} wait for hosts`);
+      this.#giveUp(longest.name, jobs, "overflow", `more than ${MAX_WAITING} wait for hosts`);
     }
   }
 
-  #notifications(job: OpenChangeJob): Iterator<Notification, void> | undefined {
+  #notifications(job: Job): Iterator<Notification, void> | undefined {
     const event = this.#answers.load(job.record);
     if (event !== undefined) return notificationsOf(event, this.#notify);
     this.#dropJob(job, "gone");
@@ -285,7 +262,7 @@ export class OpenChange implements Destination {
     return undefined;
   }
 
-  #unencodable(job: OpenChangeJob, error: Error): void {
+  #unencodable(job: Job, error: Error): void {
     const event = this.#answers.load(job.record);
     this.#dropJob(job, "charset");
     const mailbox = event?.mailbox ?? "";
@@ -294,27 +271,26 @@ export class OpenChange implements Destination {
     }
   }
 
-  #lookupFailed(lookups: Lookups<OpenChangeJob>, error: Error): void {
+  #lookupFailed(lookups: Lookups, error: Error): void {
     this.#counters.lookupFailures++;
     const { name } = lookups.server;
+    // What waits here must not take the memory of those whose memcached answers.
+    for (const job of lookups.jobs()) this.#answers.park(job.record);
     if (this.#once.first(`memcached ${name}`)) {
       this.#log.warn(
-        { memcached: name, waiting: lookups.size },
+        { memcached: name, waiting: this.#lookingUp },
         `the resolver does not answer, trying again: ${error.message}`,
       );
     }
-    const before = (Date.now() - this.#settings.timeToLiveMs) * 1000;
-    const expired = lookups.takeWhile((job) => job.record.ts < before);
+    const expired = lookups.takeExpired((Date.now() - this.#settings.timeToLiveMs) * 1_000);
     if (expired.length === 0) return;
     this.#drop("expired", expired.length);
     this.#log.error(
       { memcached: name, dropped: expired.length },
       `events given up: the resolver did not answer within their time to live (${error.message})`,
     );
-    for (const job of expired) {
-      this.#lookedUp();
-      this.#answers.done(job.record);
-    }
+    this.#lookedUp(expired.length);
+    for (const job of expired) this.#answers.done(job.record);
   }
 
   #hostFailed(endpoint: Endpoint, error: SpError): void {
@@ -322,7 +298,7 @@ export class OpenChange implements Destination {
     const [first] = endpoint.waitingJobs();
     const host = endpoint.name;
     if (this.#once.first(`host ${host}`)) {
-      const fields = { host, user: first?.cn, waiting: endpoint.waiting };
+      const fields = { host, user: first?.route.cn, waiting: endpoint.waiting };
       // Nobody but the operator can mend what trying again does not.
       if (error.canRetry) this.#log.warn(fields, `the host cannot be told, trying again: ${error.message}`);
       else this.#log.error(fields, `the host is no receiver of notifications, trying again: ${error.message}`);
@@ -338,15 +314,14 @@ export class OpenChange implements Destination {
       return;
     }
     const expired = endpoint.takeExpired((Date.now() - timeToLiveMs) * 1000);
-    this.#giveUp(host, expired as OpenChangeJob[], "expired", error.message);
+    this.#giveUp(host, expired, "expired", error.message);
   }
 
   /** The host has refused for too long: its server is gone for good without having unregistered. */
   #removeHost(endpoint: Endpoint): void {
     const host = endpoint.name;
-    const jobs = endpoint.takeOldest(Infinity) as OpenChangeJob[];
-    const users = new Map(jobs.map((job) => [job.key, job]));
-    for (const { resolver, cn } of users.values()) {
+    const jobs = endpoint.takeOldest(Infinity);
+    for (const { resolver, cn } of new Set(jobs.map((job) => job.route))) {
       resolver.unregister(cn, host).then(
         (removed) => {
           if (removed) this.#log.warn({ host, cn }, "taken out of the resolver: the host has refused for too long");
@@ -362,13 +337,13 @@ export class OpenChange implements Destination {
     for (const job of endpoint.waitingJobs()) this.#answers.park(job.record);
   }
 
-  #giveUp(host: string, jobs: readonly OpenChangeJob[], reason: DropReason, why: string): void {
+  #giveUp(host: string, jobs: readonly Job[], reason: DropReason, why: string): void {
     if (jobs.length === 0) return;
     this.#log.error({ host, reason, dropped: jobs.length }, `notifications given up: ${why}`);
     for (const job of jobs) this.#dropJob(job, reason);
   }
 
-  #dropJob(job: OpenChangeJob, reason: DropReason): void {
+  #dropJob(job: Job, reason: DropReason): void {
     this.#drop(reason, 1);
     this.#settle(job);
   }
@@ -378,7 +353,7 @@ export class OpenChange implements Destination {
     this.#counters.dropped = { ...dropped, [reason]: (dropped[reason] ?? 0) + count };
   }
 
-  #settle(job: OpenChangeJob): void {
+  #settle(job: Job): void {
     this.#unsettled--;
     job.hostsLeft--;
     if (job.hostsLeft === 0) this.#answers.done(job.record);

@@ -1,5 +1,5 @@
 import { OcnotifyError } from "../../errors.ts";
-import { parseConfigString } from "../../protocols/memcached/config-string.ts";
+import { parseConfigString, type ConfigStringOptions } from "../../protocols/memcached/config-string.ts";
 import { MemcachedPool } from "../../protocols/memcached/pool.ts";
 import { decodeResolverRecord, distinctHosts, encodeResolverRecord } from "./codec/resolver-record.ts";
 
@@ -31,10 +31,11 @@ export class Resolver {
 
   /**
    * @param configuration a libmemcached configuration string
-   * @throws MemcachedError ERR_MEMCACHED_CONFIG when it is wrong; files that it names are not read
+   * @param options `readFile` reads the files that it names; leave it out for a string that comes from elsewhere
+   * @throws MemcachedError ERR_MEMCACHED_CONFIG when it is wrong, ERR_MEMCACHED_CONFIG_FILE when it names a file in vain
    */
-  constructor(configuration: string) {
-    this.pool = new MemcachedPool(parseConfigString(configuration));
+  constructor(configuration: string, options: ConfigStringOptions = {}) {
+    this.pool = new MemcachedPool(parseConfigString(configuration, options));
   }
 
   /**

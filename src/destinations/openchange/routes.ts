@@ -1,0 +1,107 @@
+import { OcnotifyError } from "../../errors.ts";
+import type { MailboxEvent } from "../../event.ts";
+import { checkKey } from "../../protocols/memcached/key.ts";
+import type { MemcachedServer } from "../../protocols/memcached/server.ts";
+import { Lookups, type LookupEvents } from "./lookups.ts";
+import { cnOf, Resolver, resolverKey, type CnKind } from "./resolver.ts";
+import { Route } from "./route.ts";
+
+/** Resolver strings come with the records: no more than this many are kept open. */
+const MAX_RESOLVERS = 64;
+/** Routes that nothing waits for are forgotten beyond this. */
+const MAX_ROUTES = 10_000;
+
+/** One resolver string: its servers, and the users that are known there. */
+interface Zone {
+  readonly resolver: Resolver;
+  readonly routes: Readonly<Record<CnKind, Map<string, Route>>>;
+}
+
+/** Finds the route of an event, and makes what is missing for it. */
+export class Routes {
+  readonly #defaults: { readonly resolver: string; readonly cn: CnKind };
+  readonly #events: LookupEvents;
+  readonly #zones = new Map<string, Zone | Error>();
+  readonly #lookups = new Map<MemcachedServer, Lookups>();
+
+  /**
+   * @param defaults for events that name none
+   * @param readFile for files that the default resolver string names; one that comes with a record reads none
+   * @throws MemcachedError ERR_MEMCACHED_CONFIG when the default resolver string is wrong
+   */
+  constructor(
+    defaults: { readonly resolver: string; readonly cn: CnKind },
+    events: LookupEvents,
+    readFile: (path: string) => string,
+  ) {
+    this.#defaults = defaults;
+    this.#events = events;
+    this.#zones.set(defaults.resolver, zoneOf(new Resolver(defaults.resolver, { readFile })));
+  }
+
+  /**
+   * @throws MemcachedError ERR_MEMCACHED_CONFIG for a resolver string, ERR_MEMCACHED_KEY for a user that cannot be looked
+   * up, OcnotifyError ERR_RESOLVERS for one resolver string too many
+   */
+  of(event: MailboxEvent): Route {
+    const { user } = event;
+    const kind = event.cn ?? this.#defaults.cn;
+    const { resolver, routes } = this.#zone(event.resolver ?? this.#defaults.resolver);
+    const known = routes[kind].get(user);
+    if (known !== undefined) return known;
+
+    const cn = cnOf(user, kind);
+    const key = resolverKey(cn);
+    const wireKey = resolver.pool.wireKey(key);
+    checkKey(wireKey);
+    const server = resolver.pool.serverFor(key);
+    let lookups = this.#lookups.get(server);
+    if (lookups === undefined) {
+      lookups = new Lookups(server, this.#events);
+      this.#lookups.set(server, lookups);
+    }
+    const route = new Route(cn, wireKey, resolver, lookups);
+    if (routes[kind].size >= MAX_ROUTES) forgetIdle(routes[kind]);
+    routes[kind].set(user, route);
+    return route;
+  }
+
+  close(): void {
+    for (const lookups of this.#lookups.values()) lookups.close();
+    for (const zone of this.#zones.values()) if (!(zone instanceof Error)) zone.resolver.close();
+  }
+
+  #zone(configuration: string): Zone {
+    let zone = this.#zones.get(configuration);
+    if (zone === undefined) {
+      if (this.#zones.size >= MAX_RESOLVERS) {
+        throw new OcnotifyError(
+          "ERR_RESOLVERS",
+          `records name more than ${MAX_RESOLVERS} different resolver strings, and only the first are used`,
+        );
+      }
+      try {
+        zone = zoneOf(new Resolver(configuration));
+      } catch (error) {
+        zone = error as Error;
+      }
+      this.#zones.set(configuration, zone);
+    }
+    if (zone instanceof Error) throw zone;
+    return zone;
+  }
+}
+
+function zoneOf(resolver: Resolver): Zone {
+  return { resolver, routes: { username: new Map(), email: new Map() } };
+}
+
+/** Half of them, so that this is seldom; a route for which something waits has to stay. */
+function forgetIdle(routes: Map<string, Route>): void {
+  let count = 0;
+  for (const [user, route] of routes) {
+    if (!route.queued) routes.delete(user);
+    count++;
+    if (count >= MAX_ROUTES / 2) break;
+  }
+}
