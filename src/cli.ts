@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
+import { example } from "./commands/options.ts";
 import { version } from "./version.ts";
 
 /** Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong. */
@@ -33,33 +34,58 @@ async function programFor(args: readonly string[]): Promise<Command> {
   if (isOriginal(args)) return (await import("./commands/original.ts")).originalProgram();
   const program = new Command("ocnotify")
     .description("turns mailbox changes in Dovecot into notifications")
-    .version(version);
+    .version(version)
+    .addHelpText("after", example("ocnotify listen --username jdoe"));
   const called = Object.hasOwn(COMMANDS, args[0] ?? "") ? COMMANDS[args[0] ?? ""] : undefined;
   for (const load of called === undefined ? Object.values(COMMANDS) : [called]) (await load())(program);
   return program;
 }
 
 /** commander inherits settings only when a command is made from its parent before they are set. */
-function settle(command: Command): Command {
-  command.exitOverride().showHelpAfterError("(--help shows what there is)");
-  for (const child of command.commands) settle(child);
+function settle(command: Command, name = command.name()): Command {
+  command.exitOverride().configureOutput({
+    outputError: (message, write) => {
+      const what = message
+        .replace(/^error: /, "")
+        .trim()
+        .replaceAll("\n", " ")
+        .replace(/\.+$/, "");
+      write(`ocnotify: ${what}. See ${name} --help\n`);
+    },
+  });
+  // commander tells of an option that is missing before one that it does not know, which mostly is the same, misspelt.
+  const required = command.options.filter((option) => option.mandatory);
+  for (const option of required) option.mandatory = false;
+  command.hook("preAction", () => {
+    const missing = required.find((option) => command.getOptionValue(option.attributeName()) === undefined);
+    if (missing !== undefined) command.error(`required option '${missing.flags}' not specified`);
+  });
+  for (const child of command.commands) settle(child, `${name} ${child.name()}`);
   return command;
 }
 
-// A reader that has seen enough (head, grep -q) is no failure.
+let unread = false;
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(0);
-  throw error;
+  if (error.code !== "EPIPE") throw error;
+  if (unread) return;
+  unread = true;
+  // A reader that has seen enough (head, grep -q) is no failure. Who has something to undo does so, as at a signal.
+  if (!process.emit("SIGTERM")) process.exit(0);
 });
 
-try {
-  await settle(await programFor(process.argv.slice(2))).parseAsync();
-} catch (error) {
-  if (error instanceof CommanderError) {
-    // Help and version are errors to commander, with exit code 0; what is wrong it has said itself.
-    process.exitCode = error.exitCode === 0 ? 0 : USAGE;
-  } else {
-    process.stderr.write(`ocnotify: ${(error as Error).message}\n`);
-    process.exitCode = FAILED;
+async function main(): Promise<void> {
+  try {
+    await settle(await programFor(process.argv.slice(2))).parseAsync();
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Help and version are errors to commander, with exit code 0; what is wrong it has said itself.
+      process.exitCode = error.exitCode === 0 ? 0 : USAGE;
+    } else {
+      process.stderr.write(`ocnotify: ${(error as Error).message}\n`);
+      process.exitCode = FAILED;
+    }
   }
 }
+
+// Not awaited here: the one file of the packages is a CommonJS module, which has no top-level await.
+void main();

@@ -109,7 +109,7 @@ function openChangeSettings(config: OpenChangeConfig): ConstructorParameters<typ
 }
 
 /** A mail user that this host does not have cannot own a segment either, so it is no reason not to start. */
-async function knownUids(users: readonly (string | number)[], log: Logger): Promise<number[]> {
+export async function knownUids(users: readonly (string | number)[], log: Logger): Promise<number[]> {
   const uids: number[] = [];
   for (const user of users) {
     try {

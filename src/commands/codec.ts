@@ -1,5 +1,4 @@
 import { Argument, type Command } from "commander";
-import { text as readText } from "node:stream/consumers";
 import { charset, type Charset } from "../destinations/openchange/codec/charset.ts";
 import { decodeNotification } from "../destinations/openchange/codec/extended.ts";
 import { encodeNewMail } from "../destinations/openchange/codec/newmail.ts";
@@ -34,7 +33,7 @@ export function addDecode(program: Command): void {
       example("ocnotify decode resolver 0101000000010000007463703a2f2f3132372e302e302e313a3530303000"),
     )
     .action(async (kind: Kind, hex: string, options: { charset: string }) => {
-      const bytes = parseHex(hex === "-" ? await readText(process.stdin) : hex);
+      const bytes = parseHex(hex === "-" ? await readStdin() : hex);
       const decoded = DECODERS[kind](bytes, charset(options.charset));
       process.stdout.write(`${JSON.stringify(decoded)}\n`);
     });
@@ -42,6 +41,7 @@ export function addDecode(program: Command): void {
 
 export function addEncode(program: Command): void {
   const encode = program.command("encode").description("prints a record or a notification in hexadecimal");
+  encode.addHelpText("after", example("ocnotify encode resolver tcp://10.0.0.5:49152"));
   encode
     .command("newmail")
     .description("the payload that tells of a new message")
@@ -80,14 +80,24 @@ function print(bytes: Buffer): void {
   process.stdout.write(`${bytes.toString("hex")}\n`);
 }
 
+/** All of stdin, or as much of it as shows that it is too much. */
+async function readStdin(): Promise<string> {
+  let text = "";
+  for await (const chunk of process.stdin.setEncoding("latin1")) {
+    text += (chunk as string).replaceAll(/\s/g, "");
+    if (text.length > MAX_DIGITS) break;
+  }
+  return text;
+}
+
 function parseHex(text: string): Buffer {
   const digits = text.replaceAll(/\s/g, "");
+  if (digits.length > MAX_DIGITS) throw new OcnotifyError("ERR_HEX", `more than ${MAX_DIGITS} hexadecimal digits`);
   const wrong = /[^0-9a-f]/i.exec(digits);
   if (wrong !== null) {
     throw new OcnotifyError("ERR_HEX", `not hexadecimal: ${JSON.stringify(wrong[0])} at digit ${wrong.index}`);
   }
   if (digits.length % 2 !== 0)
     throw new OcnotifyError("ERR_HEX", `an odd number of hexadecimal digits: ${digits.length}`);
-  if (digits.length > MAX_DIGITS) throw new OcnotifyError("ERR_HEX", `more than ${MAX_DIGITS} hexadecimal digits`);
   return Buffer.from(digits, "hex");
 }

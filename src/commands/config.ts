@@ -4,9 +4,9 @@ import { readConfig } from "../config.ts";
 import { example } from "./options.ts";
 
 export function addConfig(program: Command): void {
-  program
-    .command("config")
-    .description("about the configuration file")
+  const config = program.command("config").description("about the configuration file");
+  config.addHelpText("after", example("ocnotify config check"));
+  config
     .command("check")
     .description("reads the configuration file and prints what is in effect, defaults included")
     .option("-c, --config <file>", "configuration file")

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { Notification } from "../destinations/openchange/codec/extended.ts";
 import { createListener } from "../listener.ts";
+import { fields, json } from "./fields.ts";
 import { charsetOption, example, serverOption, usernameOption } from "./options.ts";
 
 interface ListenOptions {
@@ -39,7 +40,7 @@ export function addListen(program: Command): void {
       for await (const notification of listener) {
         const at = new Date().toISOString();
         process.stdout.write(
-          options.json === true ? `${JSON.stringify({ at, ...notification })}\n` : `${at} ${describe(notification)}\n`,
+          `${options.json === true ? json({ at, ...notification }) : `${at} ${describe(notification)}`}\n`,
         );
       }
       await listener.close();
@@ -47,6 +48,6 @@ export function addListen(program: Command): void {
 }
 
 /** `NewMail backend="sogo" eml="42.eml" …`: the type, then each field. */
-function describe({ type, ...fields }: Notification): string {
-  return [type, ...Object.entries(fields).map(([name, value]) => `${name}=${JSON.stringify(value)}`)].join(" ");
+function describe({ type, ...rest }: Notification): string {
+  return `${type} ${fields(rest)}`;
 }

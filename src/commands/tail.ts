@@ -1,16 +1,19 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { milliseconds, readConfig } from "../config.ts";
+import { knownUids } from "../daemon.ts";
 import { EVENT_NAMES, type EventName, type EventRecord, type MailboxEvent } from "../event.ts";
 import { eventFilter } from "../filter.ts";
 import { JournalDirectory } from "../journal/directory.ts";
-import { Owners, uidsOfUsers } from "../journal/owners.ts";
+import { Owners } from "../journal/owners.ts";
 import { Tail } from "../journal/tail.ts";
 import { createLog } from "../log.ts";
+import { fields, json } from "./fields.ts";
 import { example } from "./options.ts";
 
 interface TailOptions {
   config?: string;
   journal?: string;
+  mailUser?: string[];
   user?: string[];
   event?: EventName[];
   mailbox?: string[];
@@ -25,6 +28,7 @@ export function addTail(program: Command): void {
     .description("prints the events of the journal as they come, until Ctrl-C")
     .option("-c, --config <file>", "configuration file of the daemon")
     .option("--journal <dir>", "directory of the journal")
+    .option("--mail-user <user...>", "users or uids that Dovecot delivers as, beside root and one's own")
     .option("--user <glob...>", "only events of these users")
     .addOption(new Option("--event <name...>", "only these events").choices(EVENT_NAMES))
     .option("--mailbox <glob...>", "only events of these mailboxes")
@@ -35,9 +39,12 @@ export function addTail(program: Command): void {
     .action(async (options: TailOptions) => {
       const config = await readConfig(options.config);
       const log = createLog({ level: "warn", format: "text" });
-      const known = await uidsOfUsers(config.journal.mail_users).catch(() => []);
-      const directory = new JournalDirectory(options.journal ?? config.journal.directory, new Owners(known), log);
+      const owners = new Owners(await knownUids(options.mailUser ?? config.journal.mail_users, log));
+      const directory = new JournalDirectory(options.journal ?? config.journal.directory, owners, log);
       await directory.open();
+      // Asked beforehand, so that what there is can be read at once, and --no-follow misses nothing.
+      const writers = new Set(Array.from(directory.segments.values(), ({ uid }) => uid));
+      for (const uid of writers) if (!owners.speaksForAll(uid)) await owners.learn(uid);
       const since = (Date.now() - (options.since ?? 0)) * 1_000;
       const wants = eventFilter({ events: options.event, users: options.user, mailboxes: options.mailbox });
       const tail = new Tail(directory, undefined, () => print(), log);
@@ -47,9 +54,7 @@ export function addTail(program: Command): void {
           tail.read(records);
           for (const record of records) {
             if (record.event !== undefined && record.ts >= since && wants(record.event)) {
-              process.stdout.write(
-                options.json === true ? `${JSON.stringify(record.event)}\n` : describe(record.event),
-              );
+              process.stdout.write(`${options.json === true ? json(record.event) : describe(record.event)}\n`);
             }
             tail.answered(record);
           }
@@ -70,8 +75,7 @@ export function addTail(program: Command): void {
 function describe(event: MailboxEvent): string {
   const { ts, event: name, user, mailbox, ...rest } = event as MailboxEvent & { v?: number };
   delete rest.v;
-  const fields = Object.entries(rest).map(([field, value]) => `${field}=${JSON.stringify(value)}`);
-  return `${new Date(ts / 1_000).toISOString()} ${name} ${user} ${JSON.stringify(mailbox)} ${fields.join(" ")}\n`;
+  return `${new Date(ts / 1_000).toISOString()} ${name} ${json(user).slice(1, -1)} ${json(mailbox)} ${fields(rest)}`;
 }
 
 function parseSince(text: string): number {

@@ -49,6 +49,11 @@ async function openGate(target: string): Promise<Gate> {
   return { address: `tcp://127.0.0.1:${port}`, counts, close: () => void server.close() };
 }
 
+async function received(peer: Peer, count: number): Promise<readonly Buffer[]> {
+  await waitFor(`${count} notifications`, () => peer.messages.length >= count, PATIENCE_MS);
+  return peer.messages;
+}
+
 describe("a mail delivered by Dovecot", () => {
   let programs: NnPrograms;
   let memcached: TestMemcached;
@@ -67,9 +72,9 @@ describe("a mail delivered by Dovecot", () => {
     });
 
   const temporaryFolder = (): string => {
-    const { folder, remove } = makeWorkspace();
-    cleanUp.push(remove);
-    return folder;
+    const workspace = makeWorkspace();
+    cleanUp.push(() => workspace.remove());
+    return workspace.folder;
   };
   /** A receiver of libnanomsg, registered for the users. */
   const receiver = async (users: readonly string[], address?: string): Promise<Peer> => {
@@ -91,10 +96,6 @@ describe("a mail delivered by Dovecot", () => {
     const mails = users.map((user) => ({ to: [user], mail: mail("a mail", `<${user}@example.org>`) }));
     for (const reply of await lmtpDeliver(dovecot, mails)) assert.match(reply, /^250/);
   };
-  const received = async (peer: Peer, count: number): Promise<readonly Buffer[]> => {
-    await waitFor(`${count} notifications`, () => peer.messages.length >= count, PATIENCE_MS);
-    return peer.messages;
-  };
   const status = async (): Promise<Status["destinations"][string]> => {
     const { stdout, stderr } = await ocnotify(["status", "--state-dir", stateDirOf(dovecot.folder), "--json"]);
     const destination = stderr === "" ? (JSON.parse(stdout) as Status).destinations["openchange"] : undefined;
@@ -114,19 +115,17 @@ describe("a mail delivered by Dovecot", () => {
     resolver = new Resolver(memcached.config);
     dovecot = await startDovecot({
       users: [
-        ...[
-          "jdoe",
-          "anna",
-          "ipc",
-          "many",
-          "several",
-          "lonely",
-          "idle",
-          "restart",
-          "broken",
-          "mixed",
-          "Berta@example.org",
-        ],
+        "jdoe",
+        "anna",
+        "ipc",
+        "many",
+        "several",
+        "lonely",
+        "idle",
+        "restart",
+        "broken",
+        "mixed",
+        "Berta@example.org",
         { name: UNIX_USER, settings: { openchange_resolver: unixMemcached.config } },
         { name: "Full@Example.ORG", settings: { openchange_cn: "email", openchange_backend: "mymailstore" } },
       ],
@@ -137,7 +136,7 @@ describe("a mail delivered by Dovecot", () => {
   });
   after(async () => {
     await daemon.stop();
-    for (const undo of cleanUp.reverse()) await undo();
+    for (const undo of cleanUp.toReversed()) await undo();
     resolver.close();
     await dovecot.remove();
     await memcached.stop();
@@ -215,7 +214,7 @@ describe("a mail delivered by Dovecot", () => {
   test("goes over the connection that is there: 100 mails, one connection, in order", async () => {
     const peer = await receiver([]);
     const gate = await openGate(peer.address);
-    cleanUp.push(gate.close);
+    cleanUp.push(() => gate.close());
     await resolver.register("many", gate.address);
     await lmtp(...Array.from({ length: 100 }, () => "many"));
     const expected = Array.from({ length: 100 }, (_, index) => newMailBytes(`${index + 1}.eml`));
@@ -282,7 +281,7 @@ describe("a mail delivered by Dovecot", () => {
     daemon = await start({ destinations: { openchange: { idle_timeout: "100ms" } } });
     const peer = await receiver([]);
     const gate = await openGate(peer.address);
-    cleanUp.push(gate.close);
+    cleanUp.push(() => gate.close());
     await resolver.register("idle", gate.address);
     await lda("idle");
     await received(peer, 1);

@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { describe, test } from "node:test";
+import { CLI, ocnotify } from "./helpers/ocnotify.ts";
+
+const COMMANDS = [
+  ["run"],
+  ["status"],
+  ["tail"],
+  ["config"],
+  ["config", "check"],
+  ["listen"],
+  ["send"],
+  ["list"],
+  ["flush"],
+  ["which"],
+  ["decode"],
+  ["encode"],
+  ["encode", "newmail"],
+  ["encode", "resolver"],
+  ["encode", "session"],
+] as const;
+
+/** Nobody listens there: port 1 of the loopback is below those that a test is given. */
+const DEAD_SERVER = "--SERVER=127.0.0.1:1";
+
+describe("the command line", { concurrency: 4 }, () => {
+  for (const command of COMMANDS) {
+    test(`${command.join(" ")} --help shows an example that names it`, async () => {
+      const { code, stdout, stderr } = await ocnotify([...command, "--help"]);
+      assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+      assert.match(stdout, new RegExp(`\nExample:\n {2}\\$ ocnotify ${command.join(" ")}`));
+    });
+  }
+
+  test("--help lists every command and an example", async () => {
+    const { code, stdout } = await ocnotify(["--help"]);
+    assert.equal(code, 0);
+    for (const [command] of COMMANDS) assert.match(stdout, new RegExp(`^ {2}${command} `, "m"));
+    assert.match(stdout, /\nExample:\n {2}\$ ocnotify /);
+  });
+
+  test("--version is that of the package", async () => {
+    const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+      version: string;
+    };
+    assert.deepEqual(await ocnotify(["--version"]), { code: 0, stdout: `${version}\n`, stderr: "" });
+  });
+
+  test("without any argument it is a mistake, answered with the help on stderr", async () => {
+    const { code, stdout, stderr } = await ocnotify([]);
+    assert.deepEqual({ code, stdout }, { code: 2, stdout: "" });
+    assert.match(stderr, /^Usage: ocnotify/);
+  });
+
+  const mistakes: readonly (readonly [string, readonly string[], RegExp])[] = [
+    ["an unknown command", ["lisst"], /unknown command 'lisst' \(Did you mean list\?\)\. See ocnotify --help/],
+    ["an unknown option", ["list", "--usrname", "x"], /unknown option '--usrname' \(Did you mean --username\?\)/],
+    [
+      "an unknown option of the original tool",
+      ["-U", "x", "--lst"],
+      /unknown option '--lst' \(Did you mean --list\?\)/,
+    ],
+    [
+      "an option that must be given",
+      ["listen"],
+      /required option '-U, --username <name>' not specified\. See ocnotify listen --help/,
+    ],
+    ["the same, of the original tool", ["--list"], /required option '-U, --username <name>' not specified/],
+    ["an option without its value", ["list", "-U"], /option '-U, --username <name>' argument missing/],
+    ["an argument that must be given", ["which"], /missing required argument 'key'\. See ocnotify which --help/],
+    ["an argument too many", ["list", "-U", "x", "y"], /too many arguments for 'list'/],
+    [
+      "a kind that does not exist",
+      ["decode", "mail", "00"],
+      /Allowed choices are newmail, resolver, session, subscription\. See/,
+    ],
+    [
+      "a log level that does not exist",
+      ["run", "--log-level", "loud"],
+      /Allowed choices are error, warn, info, debug\./,
+    ],
+    ["a duration that is none", ["tail", "--since", "yesterday"], /a duration such as 30s, 10m, 1h or 7d is wanted\./],
+    ["an event that does not exist", ["tail", "--event", "Mail"], /Allowed choices are MessageNew, MessageAppend/],
+  ];
+  for (const [what, args, message] of mistakes) {
+    test(`${what} is a mistake: exit code 2 and one line`, async () => {
+      const { code, stdout, stderr } = await ocnotify(args);
+      assert.deepEqual({ code, stdout }, { code: 2, stdout: "" });
+      assert.match(stderr, message);
+      assert.match(stderr, /^ocnotify: [^\n]*[^.\n]\n$/, "one line");
+    });
+  }
+
+  for (const args of [
+    ["list", "-U", "jdoe"],
+    ["flush", "-U", "jdoe"],
+    ["send", "-U", "jdoe"],
+    ["listen", "-U", "jdoe"],
+    ["--list", "-U", "jdoe"],
+  ]) {
+    test(`${args.join(" ")} with a memcached that is not there: exit code 1 and one line that names it`, async () => {
+      const { code, stdout, stderr } = await ocnotify([...args, "--server", DEAD_SERVER]);
+      assert.deepEqual({ code, stdout }, { code: 1, stdout: "" });
+      assert.match(stderr, /^ocnotify: memcached 127\.0\.0\.1:1: [^\n]+\n$/);
+    });
+  }
+
+  test("a configuration string that is wrong: exit code 1 and one line that points at it", async () => {
+    const { code, stderr } = await ocnotify(["list", "-U", "jdoe", "-H", "--SERVER=mc1 --SOCKT=x"]);
+    assert.equal(code, 1);
+    assert.match(stderr, /^ocnotify: [^\n]*character 14[^\n]*--SOCKT[^\n]*\n$/);
+  });
+
+  test("who reads no further is no failure", async () => {
+    const child = spawn(process.execPath, [CLI, "which", ...Array.from({ length: 20_000 }, (_, i) => `k${i}`)], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let stderr = "";
+    child.stderr.setEncoding("utf8").on("data", (chunk: string) => (stderr += chunk));
+    child.stdout.once("data", () => child.stdout.destroy());
+    const [code] = (await once(child, "close")) as [number | null];
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+  });
+});
