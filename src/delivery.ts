@@ -90,8 +90,7 @@ export class Delivery implements Answers {
 
   done(record: EventRecord): void {
     this.park(record);
-    this.#done++;
-    this.#tail.answered(record);
+    if (this.#tail.answered(record)) this.#done++;
     this.#saveSoon();
     if (this.#tail.behind) this.#wake();
   }

@@ -190,12 +190,13 @@ export class Tail {
     else this.#turns.push(chain);
   }
 
-  /** A record is answered: it need not be read again. */
-  answered(record: EventRecord): void {
+  /** A record is answered: it need not be read again. False when it had been answered before. */
+  answered(record: EventRecord): boolean {
     const progress = this.#progress.get(record.segment);
-    if (progress?.unanswered.delete(record) !== true) return;
+    if (progress?.unanswered.delete(record) !== true) return false;
     this.#unanswered--;
     if (progress.segment.gone && progress.unanswered.size === 0) this.#progress.delete(record.segment);
+    return true;
   }
 
   /** The event of a record whose event was put away, read from the journal again; undefined when it is gone. */

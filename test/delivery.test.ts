@@ -1,0 +1,374 @@
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import fc from "fast-check";
+import { Delivery } from "../src/delivery.ts";
+import type { Answers, Destination, DestinationStatus } from "../src/destinations/destination.ts";
+import type { EventRecord, MailboxEvent } from "../src/event.ts";
+import type { JournalDirectory } from "../src/journal/directory.ts";
+import { waitFor } from "./helpers/dovecot.ts";
+import { line, segmentName, TestJournal } from "./helpers/journal.ts";
+
+const SEGMENT = segmentName(100);
+/** Far more than may be in memory at once. */
+const MANY = 500_000;
+
+let journal: TestJournal;
+let directory: JournalDirectory;
+let cursorFile: string;
+const running = new Set<Delivery>();
+
+beforeEach(async () => {
+  journal = new TestJournal();
+  directory = await journal.open();
+  cursorFile = join(journal.folder, "test.cursor");
+});
+afterEach(async () => {
+  for (const delivery of running) await delivery.close(0);
+  running.clear();
+  journal.remove();
+});
+
+/** A destination that does what the test says, and nothing by itself. */
+class FakeDestination implements Destination {
+  accepting = true;
+  readonly given: EventRecord[] = [];
+  readonly answers: Answers;
+  closedWith: number | undefined;
+  onDeliver: (records: readonly EventRecord[]) => void = () => {};
+  onClose: () => void = () => {};
+
+  constructor(answers: Answers) {
+    this.answers = answers;
+  }
+
+  deliver(records: readonly EventRecord[]): void {
+    assert.ok(this.accepting, "nothing is delivered to one who does not accept");
+    assert.ok(records.length > 0);
+    this.given.push(...records);
+    this.onDeliver(records);
+  }
+
+  status(): DestinationStatus {
+    const none = { ignored: 0, nobody: 0, sent: 0, resent: 0, lookupFailures: 0, hostFailures: 0 };
+    return { ...none, dropped: {}, lookingUp: 0, waiting: 0, hosts: 0, connected: 0 };
+  }
+
+  async close(drainMs: number): Promise<void> {
+    this.closedWith = drainMs;
+    this.onClose();
+  }
+
+  get places(): string[] {
+    return this.given.map(placeOf);
+  }
+}
+
+function placeOf({ segment, offset }: EventRecord): string {
+  return `${segment.name}:${offset}`;
+}
+
+interface Started {
+  delivery: Delivery;
+  destination: FakeDestination;
+}
+
+async function start(
+  wants: (event: MailboxEvent) => boolean = () => true,
+  prepare: (destination: FakeDestination) => void = () => {},
+): Promise<Started> {
+  let destination: FakeDestination | undefined;
+  const make = (answers: Answers): Destination => {
+    destination = new FakeDestination(answers);
+    prepare(destination);
+    return destination;
+  };
+  const delivery = await Delivery.start({ name: "test", cursorFile, wants }, directory, make, journal.log);
+  assert.ok(destination !== undefined);
+  running.add(delivery);
+  return { delivery, destination };
+}
+
+async function stop({ delivery }: Started): Promise<void> {
+  running.delete(delivery);
+  await delivery.close(0);
+}
+
+function given(destination: FakeDestination, count: number): Promise<true> {
+  return waitFor(`${count} records`, () => destination.given.length >= count || undefined).then(() => true);
+}
+
+/** Lets everything that is ready to run, run: so that what did not happen did not because nothing asked for it. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 50; turn++) await new Promise(setImmediate);
+}
+
+function write(count: number, from = 0): void {
+  const lines = Array.from({ length: count }, (_, n) => line({ user: `u${from + n}`, ts: from + n }));
+  journal.append(SEGMENT, lines.join(""));
+}
+
+describe("a delivery", () => {
+  it("gives its destination what the journal holds, and then what comes, in order", async () => {
+    write(3);
+    const { destination } = await start();
+    await given(destination, 3);
+    write(2, 3);
+    await given(destination, 5);
+    assert.deepEqual(
+      destination.given.map(({ event }) => event?.user),
+      ["u0", "u1", "u2", "u3", "u4"],
+    );
+  });
+
+  it("gives again after an end exactly what comes from the first unanswered on", async () => {
+    write(10);
+    const first = await start();
+    await given(first.destination, 10);
+    for (const index of [0, 1, 2, 4, 9, 7])
+      first.destination.answers.done(first.destination.given[index] as EventRecord);
+    await stop(first);
+
+    const second = await start();
+    await given(second.destination, 7);
+    assert.deepEqual(second.destination.places, first.destination.places.slice(3));
+    for (const record of second.destination.given) second.destination.answers.done(record);
+    await stop(second);
+
+    const third = await start();
+    write(1, 10);
+    await given(third.destination, 1);
+    assert.equal(third.destination.given[0]?.event?.user, "u10");
+  });
+
+  it("loses nothing when it is killed at any moment: every record not answered at a save is given again", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.nat({ max: 29 }), { maxLength: 40 }), fc.boolean(), async (answered, clean) => {
+        rmSync(cursorFile, { force: true });
+        rmSync(journal.file(SEGMENT), { force: true });
+        await waitFor("an empty journal", () => directory.segments.size === 0);
+        write(30);
+        await waitFor("the journal", () => directory.segments.size === 1);
+        const first = await start();
+        await given(first.destination, 30);
+        for (const index of answered) first.destination.answers.done(first.destination.given[index] as EventRecord);
+        await stop(first);
+        // A kill leaves the cursor of an earlier moment: here, of the start.
+        if (!clean) rmSync(cursorFile);
+        const second = await start();
+        const missing = first.destination.places.filter((_, index) => !clean || !answered.includes(index));
+        await waitFor("what was not answered", () =>
+          missing.every((place) => second.destination.places.includes(place)),
+        );
+        await stop(second);
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  it("saves its place while it runs, so that a kill costs a second's notifications at most", async () => {
+    write(5);
+    const { destination } = await start();
+    await given(destination, 5);
+    for (const record of destination.given.slice(0, 3)) destination.answers.done(record);
+    const wanted = destination.given[3]?.offset;
+    await waitFor("the cursor file", () => savedOffset() === wanted);
+  });
+
+  it("answers by itself for what the filter holds back", async () => {
+    write(6);
+    const { delivery, destination } = await start((event) => event.ts % 2 === 0);
+    await given(destination, 3);
+    assert.deepEqual(
+      destination.given.map(({ ts }) => ts),
+      [0, 2, 4],
+    );
+    for (const record of destination.given) destination.answers.done(record);
+    const { filtered, records, lagRecords } = delivery.status();
+    assert.deepEqual({ filtered, records, lagRecords }, { filtered: 3, records: 6, lagRecords: 0 });
+    const [segment] = directory.segments.values();
+    assert.ok(segment !== undefined && delivery.isPast(segment));
+  });
+
+  it("is past a segment only when all of it is answered, whatever the order", async () => {
+    write(3);
+    const { delivery, destination } = await start();
+    await given(destination, 3);
+    const [segment] = directory.segments.values();
+    assert.ok(segment !== undefined);
+    for (const index of [2, 0, 1]) {
+      assert.equal(delivery.isPast(segment), false);
+      destination.answers.done(destination.given[index] as EventRecord);
+    }
+    assert.equal(delivery.isPast(segment), true);
+  });
+
+  it("counts an answer once, should a destination give it twice", async () => {
+    write(2);
+    const { delivery, destination } = await start();
+    await given(destination, 2);
+    const [first] = destination.given as [EventRecord];
+    destination.answers.done(first);
+    destination.answers.done(first);
+    const { done, lagRecords } = delivery.status();
+    assert.deepEqual({ done, lagRecords }, { done: 1, lagRecords: 1 });
+  });
+
+  it("holds still while the destination does not accept, and goes on when it says so", async () => {
+    write(10);
+    const { destination } = await start(undefined, (made) => {
+      made.accepting = false;
+    });
+    await settle();
+    write(10, 10);
+    await settle();
+    assert.equal(destination.given.length, 0);
+    destination.accepting = true;
+    destination.answers.resume();
+    await given(destination, 20);
+  });
+
+  it("stays within its memory when the destination never answers", async () => {
+    const text = Array.from({ length: MANY / 10 }, () => line()).join("");
+    for (let n = 0; n < 10; n++) journal.append(segmentName(n), text);
+    const { delivery, destination } = await start();
+    await given(destination, 16_384);
+    await settle();
+    const read = destination.given.length;
+    assert.ok(read < 16_384 + 4_000, `${read} records in memory`);
+    assert.ok(delivery.status().unreadBytes > 0);
+  });
+
+  it("stays within its memory when the destination puts everything away and never answers", async () => {
+    const text = Array.from({ length: MANY / 10 }, () => line()).join("");
+    for (let n = 0; n < 10; n++) journal.append(segmentName(n), text);
+    const { delivery, destination } = await start(undefined, (made) => {
+      made.onDeliver = (records) => {
+        for (const record of records) made.answers.park(record);
+      };
+    });
+    await given(destination, 400_000);
+    await settle();
+    assert.ok(destination.given.length < 404_000, `${destination.given.length} records`);
+    const first = destination.given[0] as EventRecord;
+    assert.equal(destination.answers.load(first)?.user, "jdoe");
+    for (const record of destination.given) destination.answers.done(record);
+    await given(destination, MANY);
+    for (const record of destination.given.slice(400_000)) destination.answers.done(record);
+    assert.equal(delivery.status().done, MANY);
+  });
+
+  it("goes on reading when enough of what is in memory was put away, though nothing was answered", async () => {
+    write(40_000);
+    const { destination } = await start();
+    await given(destination, 16_384);
+    await settle();
+    const read = destination.given.length;
+    for (const record of destination.given) destination.answers.park(record);
+    await given(destination, read + 1);
+  });
+
+  it("gives a put-away event back from the journal, and nothing when the journal lost it", async () => {
+    write(2);
+    const { destination } = await start();
+    await given(destination, 2);
+    const [first, second] = destination.given as [EventRecord, EventRecord];
+    const { event } = first;
+    destination.answers.park(first);
+    destination.answers.park(first);
+    assert.equal(first.event, undefined);
+    assert.deepEqual(destination.answers.load(first), event);
+    destination.answers.park(second);
+    rmSync(journal.file(SEGMENT));
+    await waitFor("the loss", () => directory.segments.size === 0);
+    assert.equal(destination.answers.load(second), undefined);
+    destination.answers.done(first);
+    destination.answers.done(second);
+  });
+
+  it("works a backlog off whose destination takes some at a time", async () => {
+    write(50_000);
+    const order: number[] = [];
+    const { delivery } = await start(undefined, (made) => {
+      let kept: EventRecord[] = [];
+      made.onDeliver = (records) => {
+        kept.push(...records);
+        if (kept.length > 1_000) made.accepting = false;
+        setImmediate(() => {
+          for (const record of kept) {
+            order.push(record.ts);
+            made.answers.done(record);
+          }
+          kept = [];
+          made.accepting = true;
+          made.answers.resume();
+        });
+      };
+    });
+    await waitFor("the backlog", () => order.length === 50_000);
+    assert.ok(order.every((ts, index) => ts === index));
+    assert.equal(delivery.status().lagRecords, 0);
+  });
+});
+
+describe("the end of a delivery", () => {
+  it("lets the destination send what it has, then saves what was answered until then", async () => {
+    write(4);
+    const { delivery, destination } = await start();
+    await given(destination, 4);
+    destination.onClose = () => {
+      for (const record of destination.given.slice(0, 2)) destination.answers.done(record);
+    };
+    running.delete(delivery);
+    await delivery.close(1_234);
+    assert.equal(destination.closedWith, 1_234);
+    assert.equal(savedOffset(), destination.given[2]?.offset);
+  });
+
+  it("gives nothing more to the destination", async () => {
+    write(1);
+    const started = await start();
+    await given(started.destination, 1);
+    await stop(started);
+    write(5, 1);
+    await waitFor("the growth", () => directory.segments.get(SEGMENT)?.size === line({ user: "u0", ts: 0 }).length * 6);
+    started.destination.answers.done(started.destination.given[0] as EventRecord);
+    started.destination.answers.resume();
+    await settle();
+    assert.equal(started.destination.given.length, 1);
+  });
+});
+
+describe("a cursor that cannot be saved", () => {
+  it("is told once, stops nothing, and is saved when it can be", async () => {
+    mkdirSync(`${cursorFile}.new`);
+    write(2);
+    const started = await start();
+    await given(started.destination, 2);
+    await waitFor("the error", () => journal.lines.some(({ level }) => level === "error"));
+    for (const record of started.destination.given) started.destination.answers.done(record);
+    rmSync(`${cursorFile}.new`, { recursive: true });
+    await stop(started);
+    const errors = journal.lines.filter(({ level }) => level === "error");
+    assert.equal(errors.length, 1);
+    assert.match(errors[0]?.msg ?? "", /cannot save the cursor .* a restart sends again what has been sent since/);
+    assert.equal(savedOffset(), directory.segments.get(SEGMENT)?.size);
+  });
+
+  it("that cannot be read keeps the delivery from starting", async () => {
+    mkdirSync(cursorFile);
+    await assert.rejects(start(), { code: "ERR_CURSOR" });
+  });
+});
+
+function savedOffset(): number | undefined {
+  try {
+    const { segments } = JSON.parse(readFileSync(cursorFile, "utf8")) as {
+      segments: Record<string, { offset: number }>;
+    };
+    return segments[SEGMENT]?.offset;
+  } catch {
+    return undefined;
+  }
+}
