@@ -16,8 +16,10 @@ const scratch = Buffer.allocUnsafe(CHUNK * 3);
  * is kept this long, and sent again when the connection breaks meanwhile. More than a server needs to read it.
  */
 const CONFIRM_MS = 1_000;
-/** The most events kept for that, so that a fast stream does not fill the memory. */
-const MAX_UNCONFIRMED = 16_384;
+/** The same for a host that was slow: the sockets between were full, and it has all that yet to read. */
+const SLOW_CONFIRM_MS = 10_000;
+/** What the sockets between hold at most. To take as much as this, the host must have read what was before. */
+const IN_SOCKETS = 8 * 1024 * 1024;
 /** A host that takes nothing for so long, or for which so many events wait, is slow. */
 const SLOW_MS = 100;
 const MANY = 4_096;
@@ -61,6 +63,8 @@ interface Chunk {
   readonly counts: number[];
   /** When the kernel had taken it, in ms of the process's clock; 0 before. */
   drainedAt: number;
+  /** How many bytes of this connection the kernel had then taken. */
+  drainedBytes: number;
 }
 
 interface Current {
@@ -88,6 +92,8 @@ export class Endpoint {
   #connecting = false;
   #draining: Chunk | undefined;
   #drainingSince = 0;
+  /** Until when the host may have much to read that was drained long ago. */
+  #slowUntil = 0;
   readonly #backoff: Backoff;
   #retry: NodeJS.Timeout | undefined;
   #flushing: NodeJS.Immediate | undefined;
@@ -109,6 +115,11 @@ export class Endpoint {
   /** Events that wait, and those that were sent but may yet have to be sent again. */
   get size(): number {
     return this.waiting + this.#unconfirmed;
+  }
+
+  /** Events that were sent but may yet have to be sent again. */
+  get unconfirmed(): number {
+    return this.#unconfirmed;
   }
 
   get waiting(): number {
@@ -152,6 +163,18 @@ export class Endpoint {
       this.#connection = undefined;
       this.#events.idle(this);
     }
+  }
+
+  /** Takes the oldest that were sent as received, before their time, until there are no more than `most`. */
+  confirmEarly(most: number): void {
+    let left = this.#unconfirmed;
+    let confirmed = 0;
+    for (const chunk of this.#sent) {
+      if (left <= most || chunk.drainedAt === 0) break;
+      left -= chunk.jobs.length;
+      confirmed++;
+    }
+    this.#confirmFirst(confirmed);
   }
 
   /** Takes back what waits and is older than `before`, microseconds of unix time. */
@@ -245,7 +268,7 @@ export class Endpoint {
 
   #flush(connection: PushConnection): void {
     if (this.#draining !== undefined) return;
-    const chunk: Chunk = { jobs: [], counts: [], drainedAt: 0 };
+    const chunk: Chunk = { jobs: [], counts: [], drainedAt: 0, drainedBytes: 0 };
     const length = this.#fill(chunk, connection.transport);
     if (length === 0) {
       for (const job of chunk.jobs) this.#events.sent(job, 0);
@@ -258,7 +281,9 @@ export class Endpoint {
     connection.write(Buffer.from(scratch.subarray(0, length)), () => {
       if (this.#connection !== connection) return;
       chunk.drainedAt = performance.now();
+      chunk.drainedBytes = connection.bytesDrained;
       this.#draining = undefined;
+      if (chunk.drainedAt - this.#drainingSince > SLOW_MS) this.#slowUntil = chunk.drainedAt + SLOW_CONFIRM_MS;
       if (this.waiting < MANY) this.#slow = false;
       if (this.waiting > 0) this.#schedule();
     });
@@ -305,18 +330,25 @@ export class Endpoint {
   }
 
   #confirm(now: number): void {
-    // While the host takes nothing, what it took last may still lie unread.
-    if (this.#draining !== undefined && now - this.#drainingSince > CONFIRM_MS) return;
+    const stalled = this.#draining !== undefined && now - this.#drainingSince > SLOW_MS;
+    const drained = this.#connection?.bytesDrained ?? 0;
     let confirmed = 0;
     for (const chunk of this.#sent) {
       if (chunk.drainedAt === 0) break;
-      if (now - chunk.drainedAt < CONFIRM_MS && this.#unconfirmed <= MAX_UNCONFIRMED) break;
+      // While the host takes nothing, what it took last may still lie unread.
+      const keptMs = stalled ? Infinity : now < this.#slowUntil ? SLOW_CONFIRM_MS : CONFIRM_MS;
+      if (now - chunk.drainedAt < keptMs && drained - chunk.drainedBytes < IN_SOCKETS) break;
       confirmed++;
-      this.#unconfirmed -= chunk.jobs.length;
-      chunk.jobs.forEach((job, index) => this.#events.sent(job, chunk.counts[index] ?? 0));
     }
-    if (confirmed === 0) return;
-    this.#sent.splice(0, confirmed);
+    this.#confirmFirst(confirmed);
+  }
+
+  #confirmFirst(chunks: number): void {
+    if (chunks === 0) return;
+    for (const { jobs, counts } of this.#sent.splice(0, chunks)) {
+      this.#unconfirmed -= jobs.length;
+      jobs.forEach((job, index) => this.#events.sent(job, counts[index] ?? 0));
+    }
     this.#backoff.reset();
     this.refusedSince = undefined;
     if (this.#failing) this.#events.recovered(this);
