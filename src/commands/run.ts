@@ -2,6 +2,7 @@ import { Option, type Command } from "commander";
 import { DEFAULT_CONFIG_FILE, readConfig, type Config } from "../config.ts";
 import { startDaemon } from "../daemon.ts";
 import { createLog, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../log.ts";
+import { systemd } from "../systemd.ts";
 import { example } from "./options.ts";
 
 interface RunOptions {
@@ -27,8 +28,11 @@ export function addRun(program: Command): void {
     .action(async (options: RunOptions) => {
       const config = withOptions(await readConfig(options.config), options);
       const log = createLog(config.log);
+      const service = systemd(log);
       const daemon = await startDaemon(config, log);
+      service.ready();
       const signal = await nextSignal();
+      service.stopping();
       log.info({ signal }, "stopping; a second signal stops at once");
       void nextSignal().then(() => process.exit(1));
       await daemon.stop();
