@@ -2,6 +2,7 @@ import { Resolver } from "./destinations/openchange/resolver.ts";
 import { charset, defaultCharset } from "./destinations/openchange/codec/charset.ts";
 import { decodeNotification, type Notification } from "./destinations/openchange/codec/extended.ts";
 import { OcnotifyError } from "./errors.ts";
+import { parseAddress } from "./protocols/sp/address.ts";
 import { bindPull, type PullSocket } from "./protocols/sp/pull-socket.ts";
 
 export interface ListenerOptions {
@@ -62,6 +63,12 @@ export async function createListener(options: ListenerOptions): Promise<Listener
       "ERR_LISTENER",
       `${registered} is no address that a mail server can connect to: say which with advertise (--advertise)`,
     );
+  }
+  try {
+    parseAddress(registered);
+  } catch (error) {
+    await release();
+    throw error;
   }
   socket.onPeerError(onError);
 

@@ -3,7 +3,14 @@ import { after, afterEach, before, describe, test } from "node:test";
 import { Resolver } from "../../src/destinations/openchange/resolver.ts";
 import { startMemcached, type TestMemcached } from "../helpers/memcached.ts";
 import { freePort, startNanocatPull, until, type Peer } from "../helpers/nanocat.ts";
-import { askMemcached, newMailBytes, ocnotify } from "../helpers/ocnotify.ts";
+import { askMemcached, newMailBytes, ocnotify, type CliResult } from "../helpers/ocnotify.ts";
+
+async function received(peer: Peer, ...expected: Buffer[]): Promise<void> {
+  await until(() => peer.messages.length >= expected.length, "the notification");
+  assert.deepEqual(peer.messages, expected);
+}
+
+const ok = (stdout: string): CliResult => ({ code: 0, stdout, stderr: "" });
 
 describe("a command line of the original tool", () => {
   let memcached: TestMemcached;
@@ -28,11 +35,6 @@ describe("a command line of the original tool", () => {
     for (const { address } of peers) await resolver.register("jdoe", address);
     return peers;
   };
-  const received = async (peer: Peer, ...expected: Buffer[]): Promise<void> => {
-    await until(() => peer.messages.length >= expected.length, "the notification");
-    assert.deepEqual(peer.messages, expected);
-  };
-
   test("--list prints the servers as it did", async () => {
     await resolver.register("jdoe", "tcp://127.0.0.1:5000");
     await resolver.register("jdoe", "ipc:///run/b.sock");
@@ -98,7 +100,6 @@ describe("a command line of the original tool", () => {
     const [peer] = await receivers(1);
     assert.ok(peer !== undefined);
     const who = ["--username", "JDoe", "--server", memcached.config];
-    const ok = (stdout: string): unknown => ({ code: 0, stdout, stderr: "" });
     assert.deepEqual(await ocnotify(["list", ...who]), ok(`${peer.address}\n`));
     const sent = await ocnotify(["send", ...who, "--newmail", "42.eml", "--dstfolder", "Work"]);
     assert.deepEqual(sent, ok(`sent to ${peer.address}\n`));

@@ -132,6 +132,23 @@ export async function startListener(username: string, resolver: string, args: st
   return { ...processOf(child), received, errors: () => stderr };
 }
 
+/** A program of Node that goes on until it is stopped. */
+export interface RunningProgram extends RunningProcess {
+  /** What it printed so far. */
+  stdout(): string;
+  stderr(): string;
+}
+
+/** Starts `node` with these arguments. */
+export function startProgram(args: readonly string[]): RunningProgram {
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => (stderr += chunk));
+  return { ...processOf(child), stdout: () => stdout, stderr: () => stderr };
+}
+
 function processOf(child: ChildProcess): RunningProcess {
   const ended = once(child, "close") as Promise<[number | null]>;
   return {
