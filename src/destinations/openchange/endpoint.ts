@@ -20,6 +20,8 @@ const CONFIRM_MS = 1_000;
 const SLOW_CONFIRM_MS = 10_000;
 /** What the sockets between hold at most. To take as much as this, the host must have read what was before. */
 const IN_SOCKETS = 8 * 1024 * 1024;
+/** A host that takes nothing for so long stands still. The kernel frees a large buffer in steps, so not at once. */
+const TAKES_MS = 5_000;
 /** A host that takes nothing for so long, or for which so many events wait, is slow. */
 const SLOW_MS = 100;
 const MANY = 4_096;
@@ -92,6 +94,8 @@ export class Endpoint {
   #connecting = false;
   #draining: Chunk | undefined;
   #drainingSince = 0;
+  /** When the host took something last. */
+  #drainedAt = 0;
   /** Until when the host may have much to read that was drained long ago. */
   #slowUntil = 0;
   readonly #backoff: Backoff;
@@ -136,6 +140,11 @@ export class Endpoint {
    */
   get slow(): boolean {
     return this.#slow;
+  }
+
+  /** Whether the host takes what is sent, be it slowly. One that has failed must first show that it does again. */
+  takes(now: number): boolean {
+    return this.#connection !== undefined && !this.#failing && now - this.#drainedAt < TAKES_MS;
   }
 
   push(job: Job): void {
@@ -281,6 +290,7 @@ export class Endpoint {
     connection.write(Buffer.from(scratch.subarray(0, length)), () => {
       if (this.#connection !== connection) return;
       chunk.drainedAt = performance.now();
+      this.#drainedAt = chunk.drainedAt;
       chunk.drainedBytes = connection.bytesDrained;
       this.#draining = undefined;
       if (chunk.drainedAt - this.#drainingSince > SLOW_MS) this.#slowUntil = chunk.drainedAt + SLOW_CONFIRM_MS;

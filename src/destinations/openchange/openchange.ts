@@ -15,8 +15,15 @@ import { Routes } from "./routes.ts";
 
 /** The most that waits for look-ups before the journal is left to wait instead. */
 const MAX_LOOKUPS = 100_000;
-/** The most that waits for all hosts together; beyond it the host with the most gives up its oldest. */
+/**
+ * The most that waits for all hosts together. Beyond it, the journal is left to wait while the host with the most takes
+ * any; a host that takes none must not hold up the others, so it gives up its oldest.
+ */
 const MAX_WAITING = 200_000;
+/** The most that was sent and may yet have to be sent again, all hosts together. */
+const MAX_UNCONFIRMED = 200_000;
+/** No more often than this it is told how much was given up for one reason. */
+const GIVEN_UP_MS = 10_000;
 const BUSY_TICK_MS = 250;
 const IDLE_TICK_MS = 5_000;
 
@@ -68,7 +75,10 @@ export class OpenChange implements Destination {
   readonly #endpointEvents: EndpointEvents;
   #lookingUp = 0;
   #unsettled = 0;
+  /** Reading waits: for look-ups, for hosts. */
   #paused = false;
+  #held = false;
+  readonly #givenUp = new Map<DropReason, { at: number; dropped: number; hosts: Set<string> }>();
   #ticking: NodeJS.Timeout | undefined;
   #tickingIdly = false;
   #closed = false;
@@ -121,7 +131,7 @@ export class OpenChange implements Destination {
   }
 
   get accepting(): boolean {
-    return !this.#paused && !this.#closed;
+    return !this.#paused && !this.#held && !this.#closed;
   }
 
   deliver(records: readonly EventRecord[]): void {
@@ -231,22 +241,44 @@ export class OpenChange implements Destination {
     return endpoint;
   }
 
-  /** Looked after at each tick: what comes between two is little beside the bound. */
-  #bound(): void {
+  /** Looked after at each tick: what comes between two is little beside the bounds. */
+  #bound(now: number): void {
     let waiting = 0;
-    for (const endpoint of this.#endpoints.values()) waiting += endpoint.waiting;
+    let unconfirmed = 0;
+    for (const endpoint of this.#endpoints.values()) {
+      waiting += endpoint.waiting;
+      unconfirmed += endpoint.unconfirmed;
+    }
+    while (unconfirmed > MAX_UNCONFIRMED) {
+      const most = this.#endpointWithMost("unconfirmed");
+      const before = most?.unconfirmed ?? 0;
+      most?.confirmEarly(before - Math.min(unconfirmed - MAX_UNCONFIRMED, Math.ceil(before / 2)));
+      const confirmed = before - (most?.unconfirmed ?? 0);
+      if (confirmed === 0) break;
+      unconfirmed -= confirmed;
+    }
+    let hold = false;
     while (waiting > MAX_WAITING) {
-      let longest: Endpoint | undefined;
-      for (const endpoint of this.#endpoints.values()) {
-        if (longest === undefined || endpoint.waiting > longest.waiting) longest = endpoint;
-      }
+      const longest = this.#endpointWithMost("waiting");
+      hold = longest?.takes(now) === true;
+      if (longest === undefined || hold) break;
       // At most a half of it, so that the next-longest is not spared; one at least.
-      const count = Math.min(waiting - MAX_WAITING, Math.ceil((longest?.waiting ?? 0) / 2));
-      const jobs = longest?.takeOldest(count) ?? [];
-      if (longest === undefined || jobs.length === 0) return;
+      const count = Math.min(waiting - MAX_WAITING, Math.ceil(longest.waiting / 2));
+      const jobs = longest.takeOldest(count);
+      if (jobs.length === 0) break;
       waiting -= jobs.length;
       this.#giveUp(longest.name, jobs, "overflow", `more than ${MAX_WAITING} wait for hosts`);
     }
+    if (this.#held && !hold) this.#answers.resume();
+    this.#held = hold;
+  }
+
+  #endpointWithMost(what: "waiting" | "unconfirmed"): Endpoint | undefined {
+    let most: Endpoint | undefined;
+    for (const endpoint of this.#endpoints.values()) {
+      if (most === undefined || endpoint[what] > most[what]) most = endpoint;
+    }
+    return most;
   }
 
   #notifications(job: Job): Iterator<Notification, void> | undefined {
@@ -339,8 +371,27 @@ export class OpenChange implements Destination {
 
   #giveUp(host: string, jobs: readonly Job[], reason: DropReason, why: string): void {
     if (jobs.length === 0) return;
-    this.#log.error({ host, reason, dropped: jobs.length }, `notifications given up: ${why}`);
+    const before = this.#givenUp.get(reason);
+    if (before === undefined) {
+      this.#log.error({ host, reason, dropped: jobs.length }, `notifications given up: ${why}`);
+      this.#givenUp.set(reason, { at: performance.now(), dropped: 0, hosts: new Set() });
+    } else {
+      before.dropped += jobs.length;
+      before.hosts.add(host);
+    }
     for (const job of jobs) this.#dropJob(job, reason);
+  }
+
+  /** A thousand hosts that are dead make one line, not a thousand. */
+  #tellGivenUp(now: number): void {
+    for (const [reason, { at, dropped, hosts }] of this.#givenUp) {
+      if (now - at < GIVEN_UP_MS) continue;
+      this.#givenUp.delete(reason);
+      if (dropped === 0) continue;
+      const [host] = hosts;
+      this.#log.error({ reason, dropped, hosts: hosts.size, host }, "further notifications given up, one host named");
+      this.#givenUp.set(reason, { at: now, dropped: 0, hosts: new Set() });
+    }
   }
 
   #dropJob(job: Job, reason: DropReason): void {
@@ -385,7 +436,8 @@ export class OpenChange implements Destination {
       endpoint.tick(now);
       if (endpoint.slow) this.#park(endpoint);
     }
-    if (this.#unsettled > MAX_WAITING) this.#bound();
+    if (this.#unsettled > MAX_WAITING || this.#held) this.#bound(now);
+    this.#tellGivenUp(now);
     this.#ticking = undefined;
     if (this.#endpoints.size === 0 && this.#lookingUp === 0) return;
     const busy = this.#unsettled + this.#lookingUp > 0;
