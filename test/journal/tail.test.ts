@@ -486,35 +486,6 @@ describe("whom a segment speaks for", { skip: NOT_ROOT }, () => {
   });
 });
 
-describe("a great many segments", () => {
-  it("are opened and read in seconds: 100,000 of one writer", async () => {
-    const text = line();
-    for (let bucket = 0; bucket < 100_000; bucket++) writeFileSync(journal.file(segmentName(bucket)), text);
-    const started = performance.now();
-    const reader = await journal.read();
-    const took = performance.now() - started;
-    assert.equal(reader.records.length, 100_000);
-    assert.ok(took < 15_000, `${took} ms`);
-    assert.ok(openFiles() < 200, `${openFiles()} files open`);
-  });
-
-  it(
-    "do not slow one another down: 30,000 writers, and 30,000 segments that come newest first",
-    { skip: NOT_ROOT },
-    async () => {
-      const text = line();
-      const count = 30_000;
-      const uids = Array.from({ length: count }, (_, n) => 100_000 + n);
-      for (const uid of uids) segmentOf(uid, 1, text);
-      const started = performance.now();
-      const reader = await journal.read(undefined, uids);
-      assert.equal(reader.records.length, count);
-      const took = performance.now() - started;
-      assert.ok(took < 8_000, `${took} ms`);
-    },
-  );
-});
-
 function openFiles(): number {
   return readdirSync("/proc/self/fd").length;
 }

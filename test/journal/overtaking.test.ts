@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import { setImmediate as turn } from "node:timers/promises";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import type { EventRecord } from "../../src/event.ts";
+import type { Cursor } from "../../src/journal/cursor.ts";
+import type { JournalDirectory } from "../../src/journal/directory.ts";
+import { Tail } from "../../src/journal/tail.ts";
+import { line, segmentName, TestJournal } from "../helpers/journal.ts";
+
+const SEGMENT = segmentName(100);
+/** Ten megabytes of records. */
+const BACKLOG = 100_000;
+const USERS = 50;
+
+let journal: TestJournal;
+let directory: JournalDirectory;
+
+beforeEach(async () => {
+  journal = new TestJournal();
+  const lines: string[] = [];
+  for (let index = 0; index < BACKLOG; index++) lines.push(backlogLine(index));
+  journal.append(SEGMENT, lines.join(""));
+  directory = await journal.open();
+});
+afterEach(() => journal.remove());
+
+/** As long as a record is in practice; one user has a name that JSON escapes. */
+function backlogLine(index: number): string {
+  const user = index % USERS === 7 ? 'o"brien' : `user${index % USERS}`;
+  return line({ user, uids: String(index + 1), messageId: "<0123456789@mail.example.com>" });
+}
+
+function follow(cursor?: Cursor): Tail {
+  return new Tail(directory, cursor, () => {}, journal.log);
+}
+
+/** Reads until `enough`, or until nothing is left. */
+async function read(tail: Tail, enough: (records: readonly EventRecord[]) => boolean): Promise<EventRecord[]> {
+  const records: EventRecord[] = [];
+  while (tail.behind && !enough(records)) {
+    tail.read(records);
+    // The kernel's word of what was written comes between turns.
+    await turn();
+  }
+  return records;
+}
+
+const of = (records: readonly EventRecord[], user: string): string[] =>
+  records.flatMap(({ event }) => (event?.user === user && "uids" in event ? [event.uids ?? ""] : []));
+
+const isThere = (user: string) => (records: readonly EventRecord[]) =>
+  records.some(({ event }) => event?.user === user);
+
+describe("a record that comes while a long backlog of its uid is read", () => {
+  it("goes before the backlog when its user has nothing there", async () => {
+    const tail = follow();
+    const before = await read(tail, (records) => records.length > 0);
+    journal.append(SEGMENT, line({ user: "fresh", uids: "1" }) + line({ user: "fresh", uids: "2" }));
+    const after = await read(tail, isThere("fresh"));
+    assert.deepEqual(of(after, "fresh"), ["1", "2"]);
+    assert.ok(before.length + after.length < BACKLOG / 2, `${before.length + after.length} records were read first`);
+
+    const rest = await read(tail, () => false);
+    assert.equal(before.length + after.length + rest.length, BACKLOG + 2);
+    assert.deepEqual(of(rest, "fresh"), [], "it is read once");
+  });
+
+  it("waits for what the backlog has of its user", async () => {
+    const tail = follow();
+    const before = await read(tail, (records) => records.length > 0);
+    for (const user of ["user3", 'o"brien']) journal.append(SEGMENT, line({ user, uids: "999999" }));
+    const all = [...before, ...(await read(tail, () => false))];
+    for (const user of ["user3", 'o"brien']) {
+      const uids = of(all, user).map(Number);
+      assert.equal(uids.length, BACKLOG / USERS + 1);
+      assert.deepEqual(
+        uids,
+        uids.toSorted((a, b) => a - b),
+      );
+    }
+  });
+
+  it("goes on in order over the next segment", async () => {
+    const tail = follow();
+    const before = await read(tail, (records) => records.length > 0);
+    journal.append(SEGMENT, line({ user: "fresh", uids: "1" }));
+    journal.append(segmentName(101), line({ user: "fresh", uids: "2" }));
+    journal.append(segmentName(101), line({ user: "user3", uids: "999999" }));
+    const all = [...before, ...(await read(tail, () => false))];
+    assert.deepEqual(of(all, "fresh"), ["1", "2"]);
+    assert.equal(of(all, "user3").at(-1), "999999");
+    assert.equal(all.length, BACKLOG + 3);
+  });
+
+  it("is read again after a kill, as is everything of the backlog that is not answered", async () => {
+    const tail = follow();
+    await read(tail, (records) => records.length > 0);
+    journal.append(SEGMENT, line({ user: "fresh", uids: "1" }));
+    const read1 = await read(tail, isThere("fresh"));
+    for (const record of read1) if (record.event?.user === "fresh") tail.answered(record);
+    const again = await read(follow(tail.cursor()), () => false);
+    assert.equal(again.length, BACKLOG + 1);
+  });
+
+  it("holds the cursor before it until it is answered", async () => {
+    const tail = follow();
+    const records = await read(tail, (some) => some.length > 0);
+    journal.append(SEGMENT, line({ user: "fresh", uids: "1" }));
+    records.push(...(await read(tail, () => false)));
+    assert.equal(records.length, BACKLOG + 1);
+    for (const record of records) if (record.event?.user !== "fresh") tail.answered(record);
+    assert.equal(tail.unanswered, 1);
+    const again = await read(follow(tail.cursor()), () => false);
+    assert.deepEqual(of(again, "fresh"), ["1"]);
+    assert.equal(again.length, 1);
+
+    for (const record of records) tail.answered(record);
+    assert.equal(tail.unanswered, 0);
+    assert.ok([...directory.segments.values()].every((segment) => tail.isPast(segment)));
+  });
+});
