@@ -29,12 +29,14 @@ export function addRun(program: Command): void {
       const config = withOptions(await readConfig(options.config), options);
       const log = createLog(config.log);
       const service = systemd(log);
+      // Listened for before anybody is told that the daemon is ready: who starts it may stop it at once.
+      const stopping = nextSignal();
+      void stopping.then(nextSignal).then(() => process.exit(1));
       const daemon = await startDaemon(config, log);
       service.ready();
-      const signal = await nextSignal();
+      const signal = await stopping;
       service.stopping();
       log.info({ signal }, "stopping; a second signal stops at once");
-      void nextSignal().then(() => process.exit(1));
       await daemon.stop();
       log.info("stopped");
       process.exit(0);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Resolver } from "../../src/destinations/openchange/resolver.ts";
 import { MemcachedServer } from "../../src/protocols/memcached/server.ts";
-import type { Status } from "../../src/status.ts";
+import { askStatus, type Status } from "../../src/status.ts";
 import { deliverLda, lmtpDeliver, mail, startDovecot, waitFor, type RunningDovecot } from "../helpers/dovecot.ts";
 import { startMemcached, type TestMemcached } from "../helpers/memcached.ts";
 import { buildNnPrograms, startNanocatPull, startNnPull, type NnPrograms, type Peer } from "../helpers/nanocat.ts";
@@ -14,7 +14,6 @@ import {
   makeWorkspace,
   memcachedStat,
   newMailBytes,
-  ocnotify,
   startDaemon,
   stateDirOf,
   writeConfig,
@@ -97,10 +96,9 @@ describe("a mail delivered by Dovecot", () => {
     for (const reply of await lmtpDeliver(dovecot, mails)) assert.match(reply, /^250/);
   };
   const status = async (): Promise<Status["destinations"][string]> => {
-    const { stdout, stderr } = await ocnotify(["status", "--state-dir", stateDirOf(dovecot.folder), "--json"]);
-    const destination = stderr === "" ? (JSON.parse(stdout) as Status).destinations["openchange"] : undefined;
-    assert.ok(destination !== undefined, stderr);
-    return destination;
+    const { openchange } = (await askStatus(stateDirOf(dovecot.folder))).destinations;
+    assert.ok(openchange !== undefined);
+    return openchange;
   };
   const allDone = async (): Promise<void> => {
     await waitFor("every event to be answered", async () => (await status()).lagRecords === 0, PATIENCE_MS);
