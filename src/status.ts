@@ -31,11 +31,11 @@ export interface Status {
  */
 export async function serveStatus(stateDirectory: string, status: () => Status): Promise<{ close(): void }> {
   const path = join(stateDirectory, SOCKET);
-  const other = await askStatus(stateDirectory).catch(() => undefined);
+  const other = await holder(stateDirectory);
   if (other !== undefined) {
     throw new OcnotifyError(
       "ERR_ALREADY_RUNNING",
-      `a daemon runs already with the state directory ${stateDirectory} (pid ${other.pid}). Stop it, or give this one a directory of its own`,
+      `a daemon runs already with the state directory ${stateDirectory} (${other}). Stop it, or give this one a directory of its own`,
     );
   }
   rmSync(path, { force: true });
@@ -46,6 +46,17 @@ export async function serveStatus(stateDirectory: string, status: () => Status):
   await listening(server, path);
   server.unref();
   return { close: () => void server.close() };
+}
+
+/** Who holds the socket, for a message; undefined when nobody does. */
+async function holder(stateDirectory: string): Promise<string | undefined> {
+  try {
+    return `pid ${(await askStatus(stateDirectory)).pid}`;
+  } catch (error) {
+    const { message, cause } = error as Error & { cause: NodeJS.ErrnoException };
+    // A daemon that is stopped or too busy to answer still holds it; one that has ended leaves a file, or none.
+    return cause.code === "ECONNREFUSED" || cause.code === "ENOENT" ? undefined : message;
+  }
 }
 
 /**
