@@ -1,0 +1,483 @@
+import assert from "node:assert/strict";
+import { rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { once } from "node:events";
+import { join } from "node:path";
+import { describe, test, type TestContext } from "node:test";
+import { encodeResolverRecord, Resolver } from "../src/index.ts";
+import { MemcachedServer } from "../src/protocols/memcached/server.ts";
+import { askStatus, type Status } from "../src/status.ts";
+import { waitFor } from "./helpers/dovecot.ts";
+import { startMemcached, type TestMemcached } from "./helpers/memcached.ts";
+import { freePort, startNanocatPull, type Peer } from "./helpers/nanocat.ts";
+import {
+  makeWorkspace,
+  newMailBytes,
+  ocnotify,
+  startDaemon,
+  startProgram,
+  CLI,
+  type RunningDaemon,
+  type Workspace,
+} from "./helpers/ocnotify.ts";
+
+const PATIENCE_MS = 20_000;
+
+/** Everything that one test needs; gone when it ends. */
+interface World {
+  readonly memcached: TestMemcached;
+  readonly resolver: Resolver;
+  readonly workspace: Workspace;
+  /** What is stopped at the end. */
+  readonly running: { stop(signal?: NodeJS.Signals): Promise<unknown> }[];
+  /** The daemon, with these settings of its destination. */
+  start(destination?: Record<string, unknown>): Promise<RunningDaemon>;
+  /** A PULL socket of libnanomsg, registered for the users. */
+  receiver(...users: string[]): Promise<Peer>;
+  status(): Promise<Status["destinations"][string]>;
+  allDone(): Promise<void>;
+  setRecord(user: string, value: Buffer): Promise<void>;
+}
+
+async function world(t: TestContext): Promise<World> {
+  const memcached = await startMemcached();
+  const resolver = new Resolver(memcached.config);
+  const workspace = makeWorkspace();
+  const running: World["running"] = [];
+  t.after(async () => {
+    for (const started of running) await started.stop("SIGKILL");
+    resolver.close();
+    await memcached.stop();
+    workspace.remove();
+  });
+  const status: World["status"] = async () => {
+    const { openchange } = (await askStatus(workspace.stateDir)).destinations;
+    assert.ok(openchange !== undefined);
+    return openchange;
+  };
+  return {
+    memcached,
+    resolver,
+    workspace,
+    running,
+    status,
+    async start(destination = {}) {
+      const openchange = { resolver: memcached.config, ...destination };
+      const config = workspace.configFile({ destinations: { openchange } });
+      const daemon = await startDaemon({ journal: workspace.journal, stateDir: workspace.stateDir, config });
+      running.push(daemon);
+      return daemon;
+    },
+    async receiver(...users) {
+      const peer = await startNanocatPull();
+      running.push(peer);
+      for (const user of users) await resolver.register(user, peer.address);
+      return peer;
+    },
+    async allDone() {
+      await waitFor("every event to be answered", async () => (await status()).lagRecords === 0, PATIENCE_MS);
+    },
+    async setRecord(user, value) {
+      const server = new MemcachedServer(memcached.address);
+      await server.set(`resolver:${user}`, value);
+      server.close();
+    },
+  };
+}
+
+async function received(peer: Peer, count: number): Promise<readonly Buffer[]> {
+  await waitFor(`${count} notifications`, () => peer.messages.length >= count, PATIENCE_MS);
+  return peer.messages;
+}
+
+describe("what the resolver says, whatever it is", { concurrency: 4 }, () => {
+  test("a record that claims 4 billion hosts is one error and one drop, and the next user is told", async (t) => {
+    const w = await world(t);
+    const claim = Buffer.concat([Buffer.from("01ffffffffffffffff", "hex"), Buffer.from("tcp://127.0.0.1:5000\0")]);
+    await w.setRecord("liar", claim);
+    const peer = await w.receiver("jdoe");
+    const daemon = await w.start();
+    w.workspace.write({ user: "liar" }, { user: "liar" }, { user: "jdoe" });
+    assert.deepEqual(await received(peer, 1), [newMailBytes("1.eml")]);
+    await w.allDone();
+    const errors = daemon.log().filter(({ level }) => level === "error");
+    assert.equal(errors.length, 1);
+    assert.match(errors[0]?.msg ?? "", /record for liar .*4294967295.*ocnotify flush --username liar/);
+    assert.deepEqual((await w.status()).dropped, { "bad-record": 2 });
+  });
+
+  test("a host that stands there twice gets one notification", async (t) => {
+    const w = await world(t);
+    const peer = await w.receiver();
+    await w.setRecord("jdoe", encodeResolverRecord([peer.address, peer.address]));
+    await w.start();
+    w.workspace.write({ uids: "1" }, { uids: "2" });
+    await received(peer, 2);
+    await w.allDone();
+    assert.deepEqual(peer.messages, [newMailBytes("1.eml"), newMailBytes("2.eml")]);
+    assert.equal((await w.status()).sent, 2);
+  });
+
+  test("a record of no hosts is nobody", async (t) => {
+    const w = await world(t);
+    await w.setRecord("jdoe", encodeResolverRecord([]));
+    const daemon = await w.start();
+    w.workspace.write({});
+    await waitFor("the answer", async () => (await w.status()).nobody === 1, PATIENCE_MS);
+    assert.deepEqual(
+      daemon.log().filter(({ level }) => level !== "info"),
+      [],
+    );
+  });
+
+  test("an address that cannot be used is one error that says why, and the good one beside it is told", async (t) => {
+    const w = await world(t);
+    const bad = [
+      "tcp://",
+      "tcp://*:1",
+      "inproc://x",
+      "ipc://relative",
+      "tcp://h:0",
+      "tcp://h:70000",
+      "tcp://1.2.3:4",
+      "",
+    ];
+    const peer = await w.receiver();
+    const hosts = [...bad.filter((host) => host !== ""), peer.address];
+    const record = encodeResolverRecord(hosts);
+    await w.setRecord("jdoe", record);
+    const daemon = await w.start();
+    w.workspace.write({ uids: "1" }, { uids: "2" });
+    assert.deepEqual(await received(peer, 2), [newMailBytes("1.eml"), newMailBytes("2.eml")]);
+    await w.allDone();
+    const errors = daemon.log().filter(({ level }) => level === "error");
+    assert.deepEqual(
+      errors.map(({ host }) => host),
+      hosts.slice(0, -1),
+    );
+    for (const { msg, host } of errors) {
+      assert.match(msg, /^user jdoe has a host that cannot be used: .* is not a usable address: /);
+      assert.ok(msg.includes(String(host)), msg);
+    }
+    assert.deepEqual((await w.status()).dropped, { "bad-address": 2 * (hosts.length - 1) });
+  });
+
+  test("a user whom no key can name is one error that names him, and nobody is asked", async (t) => {
+    const w = await world(t);
+    const peer = await w.receiver("jdoe");
+    const daemon = await w.start();
+    const long = "x".repeat(300);
+    w.workspace.write({ user: "j doe" }, { user: "j doe" }, { user: long }, { user: "jdoe" });
+    await received(peer, 1);
+    const errors = daemon.log().filter(({ level }) => level === "error");
+    assert.deepEqual(
+      errors.map(({ user }) => user),
+      ["j doe", long],
+    );
+    assert.match(errors[0]?.msg ?? "", /^cannot look up user j doe: .* has a space/);
+    assert.match(errors[1]?.msg ?? "", /over 250/);
+    assert.deepEqual((await w.status()).dropped, { "bad-resolver": 3 });
+  });
+
+  test("a resolver string of a record that is wrong is one error that points at it", async (t) => {
+    const w = await world(t);
+    const peer = await w.receiver("jdoe");
+    const daemon = await w.start();
+    w.workspace.write({ user: "anna", resolver: "--SERVR=x" }, { user: "anna", resolver: "--SERVR=x" }, {});
+    await received(peer, 1);
+    const errors = daemon.log().filter(({ level }) => level === "error");
+    assert.equal(errors.length, 1);
+    assert.match(errors[0]?.msg ?? "", /^cannot look up user anna: .*--SERVR/);
+  });
+
+  test("a memcached that is away is one warning, and what waited is told when it is back", async (t) => {
+    const w = await world(t);
+    const peer = await w.receiver("jdoe");
+    const daemon = await w.start();
+    await w.memcached.stop();
+    w.workspace.write({});
+    const warning = await daemon.logged("the warning", ({ level }) => level === "warn");
+    assert.equal(warning["memcached"], `127.0.0.1:${w.memcached.port}`);
+    await w.memcached.restart();
+    await w.resolver.register("jdoe", peer.address).catch(() => undefined);
+    await waitFor(
+      "the registration",
+      async () =>
+        w.resolver.register("jdoe", peer.address).then(
+          () => true,
+          () => false,
+        ),
+      PATIENCE_MS,
+    );
+    await waitFor(
+      "an answer",
+      async () => {
+        const { nobody, sent, waiting } = await w.status();
+        return nobody + sent + waiting > 0;
+      },
+      PATIENCE_MS,
+    );
+    // Whether it was looked up before or after the registration, it was looked up: nothing is left.
+    await w.allDone();
+    assert.equal(daemon.log().filter(({ level }) => level === "warn").length, 1);
+    assert.equal(daemon.log().filter(({ msg }) => msg === "the resolver answers again").length, 1);
+  });
+});
+
+describe("a host that refuses", { concurrency: 4 }, () => {
+  test("for longer than remove_refused_after is taken out of the record, once, with a line in the log", async (t) => {
+    const w = await world(t);
+    const dead = `tcp://127.0.0.1:${await freePort()}`;
+    const peer = await w.receiver("jdoe");
+    await w.resolver.register("jdoe", dead);
+    const daemon = await w.start({ remove_refused_after: "1s", retry_first: "50ms", retry_most: "200ms" });
+    w.workspace.write({ uids: "1" });
+    await waitFor("its removal", async () => !(await w.resolver.hosts("jdoe")).includes(dead), PATIENCE_MS);
+    const removed = await daemon.logged("the line", ({ msg }) => /taken out of the resolver/.test(msg));
+    assert.deepEqual([removed.level, removed["host"], removed["cn"]], ["warn", dead, "jdoe"]);
+    w.workspace.write({ uids: "2" });
+    assert.deepEqual(await received(peer, 2), [newMailBytes("1.eml"), newMailBytes("2.eml")]);
+    await w.allDone();
+    assert.deepEqual(await w.resolver.hosts("jdoe"), [peer.address]);
+    assert.equal(daemon.log().filter(({ msg }) => /taken out of the resolver/.test(msg)).length, 1);
+    assert.deepEqual((await w.status()).dropped, { "host-removed": 1 });
+  });
+
+  test("is left in the record with remove_refused_after: never, and told when it is there", async (t) => {
+    const w = await world(t);
+    const port = await freePort();
+    const address = `tcp://127.0.0.1:${port}`;
+    await w.resolver.register("jdoe", address);
+    const daemon = await w.start({ remove_refused_after: "never", retry_first: "50ms", retry_most: "100ms" });
+    w.workspace.write({});
+    await waitFor("a dozen refusals", async () => (await w.status()).hostFailures > 12, PATIENCE_MS);
+    assert.deepEqual(await w.resolver.hosts("jdoe"), [address]);
+    const warnings = daemon.log().filter(({ host }) => host === address);
+    assert.deepEqual(
+      warnings.map(({ level, user }) => [level, user]),
+      [["warn", "jdoe"]],
+    );
+    const peer = await startNanocatPull(address);
+    w.running.push(peer);
+    assert.deepEqual(await received(peer, 1), [newMailBytes("1.eml")]);
+  });
+
+  test("is given up after the time to live, with a line that says how many", async (t) => {
+    const w = await world(t);
+    const dead = `tcp://127.0.0.1:${await freePort()}`;
+    await w.resolver.register("jdoe", dead);
+    const daemon = await w.start({ time_to_live: "1s", retry_first: "50ms", retry_most: "200ms" });
+    w.workspace.write({ uids: "1" }, { uids: "2" });
+    const line = await daemon.logged("the line", ({ level }) => level === "error");
+    assert.deepEqual([line["host"], line["reason"], line["dropped"]], [dead, "expired", 2]);
+    await w.allDone();
+    assert.deepEqual((await w.status()).dropped, { expired: 2 });
+  });
+});
+
+describe("the daemon", { concurrency: 4 }, () => {
+  test("ends in order at SIGTERM and at SIGINT, with what it was told of sent", async (t) => {
+    const w = await world(t);
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      const daemon = await w.start();
+      assert.equal(await daemon.stop(signal), 0);
+      assert.deepEqual(
+        daemon.log().map(({ msg }) => msg),
+        ["ready", "stopping; a second signal stops at once", "stopped"],
+      );
+    }
+  });
+
+  test("sends the same thing once when it is stopped after a quiet time", async (t) => {
+    const w = await world(t);
+    const peer = await w.receiver("jdoe");
+    const first = await w.start();
+    w.workspace.write({ uids: "1" });
+    await received(peer, 1);
+    await w.allDone();
+    w.workspace.write({ uids: "2" });
+    await received(peer, 2);
+    const begin = performance.now();
+    assert.equal(await first.stop(), 0);
+    // Confirming takes a second; drain_timeout, after which it would be sent again, is five.
+    assert.ok(performance.now() - begin < 4_000, "it waited for longer than it had to");
+    await w.start();
+    w.workspace.write({ uids: "3" });
+    await received(peer, 3);
+    assert.deepEqual(
+      peer.messages,
+      [1, 2, 3].map((uid) => newMailBytes(`${uid}.eml`)),
+    );
+  });
+
+  test("stops at once at the second signal", async (t) => {
+    const w = await world(t);
+    const dead = `tcp://127.0.0.1:${await freePort()}`;
+    await w.resolver.register("jdoe", dead);
+    const daemon = await w.start();
+    w.workspace.write({});
+    await daemon.logged("the refusal", ({ host }) => host === dead);
+    const ended = daemon.stop("SIGTERM");
+    await daemon.logged("the announcement", ({ msg }) => msg.startsWith("stopping"));
+    process.kill(daemon.pid, "SIGTERM");
+    assert.equal(await ended, 1);
+    assert.ok(!daemon.log().some(({ msg }) => msg === "stopped"));
+    // Nothing is lost by it.
+    const peer = await startNanocatPull(dead);
+    w.running.push(peer);
+    await w.start();
+    assert.deepEqual(await received(peer, 1), [newMailBytes("1.eml")]);
+  });
+
+  test("is refused a second time with the same state directory", async (t) => {
+    const w = await world(t);
+    const daemon = await w.start();
+    const args = ["run", "--journal", w.workspace.journal, "--state-dir", w.workspace.stateDir];
+    const { code, stderr } = await ocnotify(args);
+    assert.equal(code, 1);
+    assert.match(stderr, new RegExp(`^ocnotify: a daemon runs already [^\n]*\\(pid ${daemon.pid}\\)[^\n]*\n$`));
+  });
+
+  test("is refused also while the first one does not answer", async (t) => {
+    const w = await world(t);
+    const daemon = await w.start();
+    process.kill(daemon.pid, "SIGSTOP");
+    const args = ["run", "--journal", w.workspace.journal, "--state-dir", w.workspace.stateDir];
+    const { code, stderr } = await ocnotify(args).finally(() => process.kill(daemon.pid, "SIGCONT"));
+    assert.equal(code, 1);
+    assert.match(stderr, /^ocnotify: a daemon runs already [^\n]*no answer within[^\n]*\n$/);
+  });
+
+  test("takes the place of one that was killed", async (t) => {
+    const w = await world(t);
+    await (await w.start()).stop("SIGKILL");
+    assert.equal(await (await w.start()).stop(), 0);
+  });
+
+  const unusable: readonly (readonly [string, (w: World) => string[], RegExp])[] = [
+    [
+      "no journal",
+      (w) => ["--journal", join(w.workspace.folder, "none")],
+      /journal directory \S+none does not exist\. Create it: install -d/,
+    ],
+    [
+      "a journal that is a file",
+      (w) => {
+        writeFileSync(join(w.workspace.folder, "file"), "");
+        return ["--journal", join(w.workspace.folder, "file")];
+      },
+      /journal directory \S+file cannot be read \(ENOTDIR\)\. Name a directory/,
+    ],
+    [
+      "a state directory that is a file",
+      (w) => {
+        writeFileSync(join(w.workspace.folder, "file"), "");
+        return ["--state-dir", join(w.workspace.folder, "file")];
+      },
+      /state_directory: EEXIST/,
+    ],
+    [
+      "a cursor that is garbage",
+      (w) => {
+        writeFileSync(join(w.workspace.folder, "openchange.cursor"), "garbage");
+        return ["--state-dir", w.workspace.folder];
+      },
+      /destination openchange: the cursor \S+openchange\.cursor is not JSON: .* Delete it/,
+    ],
+    [
+      "a configuration file with a mistake",
+      (w) => ["--config", w.workspace.configFile({ destinations: { openchange: { idle_timout: "1s" } } })],
+      /destinations\.openchange\.idle_timout: unknown key\. Known here: .*idle_timeout/,
+    ],
+    [
+      "a charset that does not exist",
+      (w) => ["--config", w.workspace.configFile({ destinations: { openchange: { charset: "klingon" } } })],
+      /destination openchange: "klingon" is not a charset/,
+    ],
+    [
+      "a resolver string that is wrong",
+      (w) => ["--config", w.workspace.configFile({ destinations: { openchange: { resolver: "--SERVR=x" } } })],
+      /destination openchange: .*--SERVR/,
+    ],
+    [
+      "a configuration file that is not there",
+      (w) => ["--config", join(w.workspace.folder, "none")],
+      /cannot read \S+none/,
+    ],
+  ];
+  for (const [what, args, message] of unusable) {
+    test(`does not start with ${what}: exit code 1 and one line`, async (t) => {
+      const w = await world(t);
+      const usable = ["run", "--journal", w.workspace.journal, "--state-dir", w.workspace.stateDir];
+      const { code, stderr } = await ocnotify([...usable, ...args(w)]);
+      assert.equal(code, 1);
+      assert.match(stderr, message);
+      assert.match(stderr, /^ocnotify: [^\n]+\n$/);
+    });
+  }
+
+  test("logs as text by default: one line for each thing, without colours", async (t) => {
+    const w = await world(t);
+    const program = startProgram([CLI, "run", "--journal", w.workspace.journal, "--state-dir", w.workspace.stateDir]);
+    w.running.push(program);
+    await waitFor("ready", () => program.stderr().includes("ready"), PATIENCE_MS);
+    assert.match(program.stderr(), /^\[?\d{4}-\d\d-\d\d [\d:.]+\]? INFO: ready \{.*\}\n$/);
+    assert.equal(program.stdout(), "");
+  });
+
+  test("goes on when a client of the status socket goes away, and when the socket's file is deleted", async (t) => {
+    const w = await world(t);
+    const peer = await w.receiver("jdoe");
+    await w.start();
+    await Promise.all([w.status(), w.status(), w.status()]);
+    rmSync(join(w.workspace.stateDir, "status.sock"));
+    w.workspace.write({});
+    await received(peer, 1);
+  });
+});
+
+describe("the status of a daemon", { concurrency: 4 }, () => {
+  test("counts what was done and says what is behind, as text and as JSON", async (t) => {
+    const w = await world(t);
+    const peer = await w.receiver("jdoe");
+    await w.start({ users: ["jdoe", "anna"] });
+    w.workspace.writeRaw("garbage\n");
+    w.workspace.write({}, { user: "anna" }, { user: "berta" }, { event: "MessageExpunge" });
+    await received(peer, 1);
+    await w.allDone();
+    const { records, malformed, filtered, ignored, nobody, sent, dropped, done } = await w.status();
+    assert.deepEqual(
+      { records, malformed, filtered, ignored, nobody, sent, dropped, done },
+      { records: 4, malformed: 1, filtered: 1, ignored: 1, nobody: 1, sent: 1, dropped: {}, done: 4 },
+    );
+    const json = await ocnotify(["status", "--state-dir", w.workspace.stateDir, "--json"]);
+    assert.equal((JSON.parse(json.stdout) as Status).destinations["openchange"]?.sent, 1);
+    const { code, stdout } = await ocnotify(["status", "--state-dir", w.workspace.stateDir]);
+    assert.equal(code, 0);
+    assert.match(stdout, /^ocnotify \S+, pid \d+, since \S+Z, [\d.]+ MiB resident$/m);
+    assert.match(stdout, /^destination openchange$/m);
+    assert.match(stdout, /^ {2}records +4 read \(.*\), 1 malformed/m);
+    assert.match(stdout, /^ {2}of these +1 filtered, 1 of no interest, 1 with nobody registered$/m);
+    assert.match(stdout, /^ {2}sent +1 notifications/m);
+    assert.match(stdout, /^ {2}behind +0 records/m);
+  });
+
+  test("of a daemon that does not run is exit code 1 and one line", async (t) => {
+    const w = await world(t);
+    const { code, stdout, stderr } = await ocnotify(["status", "--state-dir", w.workspace.folder]);
+    assert.deepEqual({ code, stdout }, { code: 1, stdout: "" });
+    assert.match(stderr, /^ocnotify: no daemon answers at \S+status\.sock: [^\n]+\n$/);
+  });
+
+  test("from something else that listens there is exit code 1 and one line", async (t) => {
+    const w = await world(t);
+    const server = createServer((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n")).listen(
+      join(w.workspace.folder, "status.sock"),
+    );
+    await once(server, "listening");
+    const { code, stderr } = await ocnotify(["status", "--state-dir", w.workspace.folder]);
+    server.close();
+    assert.equal(code, 1);
+    assert.match(stderr, /^ocnotify: what answers at \S+ is no daemon of ocnotify\n$/);
+  });
+});
