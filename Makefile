@@ -23,6 +23,14 @@ test: build ## All tests, on real Dovecot, memcached and libnanomsg
 torture: build ## Break everything again and again for some minutes (SEED=n, ONLY=name,name)
 	@SEED="$(SEED)" ONLY="$(ONLY)" node --import tsx torture/run.ts
 
+bench: build ## Measure what the documentation claims (ONLY=part,part RECORDS=n LONG=1)
+	@$(MAKE) --no-print-directory -C bench
+	@node --import tsx bench/main.ts
+
+profile: build ## The daemon's functions by their own time, from a round of the benchmark
+	@$(MAKE) --no-print-directory -C bench
+	@node --import tsx bench/profile.ts
+
 lint: setup ## Types, lint, format, unused code
 	npx tsc --noEmit
 	npx oxlint --type-aware --deny-warnings
@@ -32,4 +40,4 @@ lint: setup ## Types, lint, format, unused code
 format: setup ## Format the sources in place
 	npx oxfmt .
 
-.PHONY: help setup build demo test torture lint format
+.PHONY: help setup build demo test torture bench profile lint format

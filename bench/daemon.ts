@@ -1,0 +1,76 @@
+import { spawn } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { askStatus, type Status } from "../src/status.ts";
+import { waitFor } from "../test/helpers/dovecot.ts";
+import { endOf, nowNs } from "./process.ts";
+
+const CLI = resolve(import.meta.dirname, "../dist/cli.js");
+const READY_PATIENCE_MS = 20_000;
+
+/** A daemon as an operator starts it: `ocnotify run`. */
+export interface Daemon {
+  readonly pid: number;
+  /** Milliseconds from its start to the "ready" of its log. */
+  readonly startMs: number;
+  readonly log: () => string;
+  readonly status: () => Promise<Status>;
+  /** Resolves once every record that it has read is answered for good and none is left to read. */
+  readonly settled: () => Promise<void>;
+  readonly stop: (signal?: NodeJS.Signals) => Promise<void>;
+}
+
+export interface DaemonOptions {
+  /** Its journal is `journal` in here, its state `state`. */
+  readonly folder: string;
+  readonly journal?: string;
+  /** For records that name none. */
+  readonly resolver: string;
+  readonly mailUsers?: readonly number[];
+  /** Goes before `node`. */
+  readonly prefix?: readonly string[];
+  readonly nodeArgs?: readonly string[];
+}
+
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  const { folder, journal = join(folder, "journal"), resolver, mailUsers = [], prefix = [], nodeArgs = [] } = options;
+  const state = join(folder, "state");
+  mkdirSync(state, { recursive: true });
+  const config = join(state, "config.yaml");
+  const settings = {
+    journal: { directory: journal, mail_users: mailUsers, retention: "7d" },
+    state_directory: state,
+    destinations: { openchange: { resolver, cn: "email" } },
+  };
+  // JSON is YAML.
+  writeFileSync(config, JSON.stringify(settings));
+  const [command, ...args] = [...prefix, process.execPath, ...nodeArgs, CLI, "run", "--config", config];
+  const before = nowNs();
+  const child = spawn(command, [...args, "--log-format", "json"], { stdio: ["ignore", "inherit", "pipe"] });
+  let log = "";
+  const startMs = await new Promise<number>((done, fail) => {
+    const timer = setTimeout(() => fail(new Error(`the daemon is not ready:\n${log}`)), READY_PATIENCE_MS);
+    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+      log += chunk;
+      if (!log.includes('"msg":"ready"')) return;
+      clearTimeout(timer);
+      done((nowNs() - before) / 1e6);
+    });
+    child.once("close", () => fail(new Error(`the daemon ended:\n${log}`)));
+  });
+  const status = (): Promise<Status> => askStatus(state);
+  return {
+    pid: child.pid ?? 0,
+    startMs,
+    log: () => log,
+    status,
+    settled: () =>
+      waitFor("the daemon to have settled", async () => lagOf(await status()) === 0, 60_000).then(() => undefined),
+    stop: (signal = "SIGTERM") => endOf(child, signal),
+  };
+}
+
+/** Records that are not yet answered for good, the unread ones included. */
+function lagOf({ destinations }: Status): number | undefined {
+  return destinations["openchange"]?.lagRecords;
+}
