@@ -1,13 +1,20 @@
 import { parseRecord, type EventRecord, type MailboxEvent } from "../event.ts";
 import { Once, type Logger } from "../log.ts";
 import { Queue } from "../queue.ts";
+import { Chain } from "./chain.ts";
 import type { Cursor } from "./cursor.ts";
 import type { JournalDirectory } from "./directory.ts";
+import { LONG_BACKLOG, Overtaking } from "./overtaking.ts";
+import { Progress } from "./progress.ts";
 import type { Segment } from "./segment.ts";
 
 /** The longest line that is a record; a longer one is skipped to its end. */
 const MAX_LINE = 64 * 1024;
 const CHUNK = 256 * 1024;
+/** Chunks of a backlog that are searched for their users for each one that is read. */
+const SEARCHED_PER_TURN = 16;
+/** Records of one segment that are read ahead of its backlog. */
+const MAX_AHEAD = 100_000;
 /** Malformed lines of one segment that are logged. */
 const MAX_TOLD = 5;
 const NEWLINE = 0x0a;
@@ -23,95 +30,6 @@ export interface TailCounters {
   malformed: number;
   /** Records that name a user for whom their segment's owner does not speak. */
   untrusted: number;
-}
-
-/** How far a tail has read one segment, and what of that has not been answered. */
-class Progress {
-  readonly segment: Segment;
-  readAt: number;
-  /** Within a line that is longer than a record may be. */
-  skipping = false;
-  /** The size at which the last line had no end yet: nothing to read before it grows. */
-  stuckAt = -1;
-  /** The size at which the last line was read and had no end. */
-  tornAt = -1;
-  /** Its owner spoke for somebody else: left alone from there on, to be read when the configuration allows it. */
-  distrusted = false;
-  queued = false;
-  malformed = 0;
-  /** Insertion order is journal order, so the first one is the cursor. */
-  readonly unanswered = new Set<EventRecord>();
-
-  constructor(segment: Segment, readAt: number) {
-    this.segment = segment;
-    this.readAt = readAt;
-  }
-
-  get unread(): boolean {
-    const { size, gone } = this.segment;
-    return !gone && !this.distrusted && size > this.readAt && size !== this.stuckAt;
-  }
-
-  get cursor(): number {
-    const first = this.unanswered.values().next();
-    return first.done === true ? this.readAt : first.value.offset;
-  }
-
-  /** Whether nothing in it waits for anybody. Its end may be torn, which nobody will ever complete. */
-  get past(): boolean {
-    if (this.unanswered.size > 0 || this.distrusted) return false;
-    return this.readAt >= this.segment.size || this.tornAt === this.segment.size;
-  }
-}
-
-/** The segments of one uid that have something to read, oldest bucket first. */
-class Chain {
-  readonly uid: number;
-  readonly #list: Progress[] = [];
-  #head = 0;
-
-  constructor(uid: number) {
-    this.uid = uid;
-  }
-
-  get first(): Progress | undefined {
-    return this.#list[this.#head];
-  }
-
-  insert(progress: Progress): void {
-    progress.queued = true;
-    const { bucket } = progress.segment;
-    // What is new is nearly always the newest.
-    if ((this.#list.at(-1)?.segment.bucket ?? 0) <= bucket) {
-      this.#list.push(progress);
-      return;
-    }
-    let from = this.#head;
-    let to = this.#list.length;
-    while (from < to) {
-      const middle = (from + to) >>> 1;
-      if ((this.#list[middle] as Progress).segment.bucket > bucket) to = middle;
-      else from = middle + 1;
-    }
-    this.#list.splice(from, 0, progress);
-  }
-
-  removeFirst(): void {
-    const first = this.first;
-    if (first === undefined) return;
-    first.queued = false;
-    this.#head++;
-    if (this.#head > 1024 && this.#head * 2 > this.#list.length) {
-      this.#list.splice(0, this.#head);
-      this.#head = 0;
-    }
-  }
-
-  unreadBytes(): number {
-    let bytes = 0;
-    for (const { segment, readAt } of this.#list.slice(this.#head)) bytes += Math.max(0, segment.size - readAt);
-    return bytes;
-  }
 }
 
 /**
@@ -182,8 +100,10 @@ export class Tail {
     if (chain === undefined) return;
     const progress = chain.first;
     if (progress?.unread === true) {
-      if (this.#mayRead(progress)) this.#readChunk(progress, records);
-      else progress.stuckAt = progress.segment.size;
+      if (this.#mayRead(progress)) {
+        this.#overtake(chain, records);
+        this.#readChunk(progress, records);
+      } else progress.stuckAt = progress.segment.size;
     }
     if (progress?.unread !== true) chain.removeFirst();
     if (chain.first === undefined) this.#ready.delete(chain.uid);
@@ -253,7 +173,7 @@ export class Tail {
     const progress = this.#progress.get(segment);
     if (segment.gone) {
       // What was read and is not answered goes on from memory; what was put away is lost with the file.
-      if (progress !== undefined && progress.unanswered.size === 0) this.#progress.delete(segment);
+      if (progress?.open === 0) this.#progress.delete(segment);
       return;
     }
     if (progress === undefined) {
@@ -266,6 +186,7 @@ export class Tail {
         "the segment has shrunk: somebody else writes to it. Going on at its new end",
       );
       progress.readAt = segment.size;
+      progress.forgetAhead();
       progress.skipping = false;
     }
     progress.stuckAt = -1;
@@ -301,6 +222,55 @@ export class Tail {
     return false;
   }
 
+  /** With a long backlog, what has just been written goes first where it may. */
+  #overtake(chain: Chain, records: EventRecord[]): void {
+    if (!this.#directory.owners.speaksForAll(chain.uid)) return;
+    if (chain.overtaking === undefined) {
+      if (!chain.hasMoreThan(LONG_BACKLOG)) return;
+      chain.overtaking = new Overtaking(chain.segments());
+    }
+    const { overtaking } = chain;
+    for (let searched = 0; overtaking.searching && searched < SEARCHED_PER_TURN; searched++) {
+      overtaking.search(this.#chunk, (progress, offset, length) =>
+        this.#directory.read(progress.segment, offset, this.#chunk, length),
+      );
+    }
+    if (!overtaking.ready) return;
+    for (const progress of chain.newest()) {
+      if (this.#readAhead(progress, overtaking, records)) break;
+    }
+  }
+
+  /**
+   * Takes only what is certainly a record; what is not is told of when its turn comes.
+   * @returns whether there was anything to read
+   */
+  #readAhead(progress: Progress, overtaking: Overtaking, records: EventRecord[]): boolean {
+    const { segment } = progress;
+    const from = Math.max(progress.aheadAt, progress.readAt);
+    if (segment.size <= from || progress.ahead.size >= MAX_AHEAD) return false;
+    const chunk = this.#chunk;
+    const read = this.#directory.read(segment, from, chunk, Math.min(CHUNK, segment.size - from));
+    let at = 0;
+    for (;;) {
+      const end = chunk.indexOf(NEWLINE, at);
+      if (end === -1 || end >= read) break;
+      const event = this.#parse(undefined, from + at, chunk.subarray(at, end));
+      if (event !== undefined && overtaking.mayOvertake(event.user)) {
+        const record: EventRecord = { segment, offset: from + at, ts: event.ts, event };
+        progress.ahead.set(record.offset, record);
+        this.#unanswered++;
+        this.counters.records++;
+        records.push(record);
+      }
+      at = end + 1;
+    }
+    // A chunk without a line's end is no place for records: it is left to its turn.
+    if (at === 0 && read === CHUNK) at = read;
+    progress.aheadAt = from + at;
+    return at > 0;
+  }
+
   #readChunk(progress: Progress, records: EventRecord[]): void {
     const { segment } = progress;
     const chunk = this.#chunk;
@@ -315,7 +285,9 @@ export class Tail {
     while (at < read && !progress.distrusted) {
       const end = chunk.indexOf(NEWLINE, at);
       if (end === -1 || end >= read) break;
-      if (end > at) this.#readLine(progress, from + at, chunk.subarray(at, end), records);
+      if (end > at && !progress.passAhead(from + at)) {
+        this.#readLine(progress, from + at, chunk.subarray(at, end), records);
+      }
       progress.skipping = false;
       if (!progress.distrusted) at = end + 1;
     }

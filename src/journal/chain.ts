@@ -1,0 +1,80 @@
+import type { Overtaking } from "./overtaking.ts";
+import type { Progress } from "./progress.ts";
+
+/** What comes now is written to the newest segment, or for a moment to the one before. */
+const NEWEST = 2;
+const COUNTED = 64;
+
+/** The segments of one uid that have something to read, oldest bucket first. */
+export class Chain {
+  readonly uid: number;
+  readonly #list: Progress[] = [];
+  #head = 0;
+  /** While there is a long backlog. */
+  overtaking: Overtaking | undefined;
+
+  constructor(uid: number) {
+    this.uid = uid;
+  }
+
+  get first(): Progress | undefined {
+    return this.#list[this.#head];
+  }
+
+  insert(progress: Progress): void {
+    progress.queued = true;
+    const { bucket } = progress.segment;
+    // What is new is nearly always the newest.
+    if ((this.#list.at(-1)?.segment.bucket ?? 0) <= bucket) {
+      this.#list.push(progress);
+      return;
+    }
+    let from = this.#head;
+    let to = this.#list.length;
+    while (from < to) {
+      const middle = (from + to) >>> 1;
+      if ((this.#list[middle] as Progress).segment.bucket > bucket) to = middle;
+      else from = middle + 1;
+    }
+    this.#list.splice(from, 0, progress);
+  }
+
+  removeFirst(): void {
+    const first = this.first;
+    if (first === undefined) return;
+    first.queued = false;
+    this.#head++;
+    if (this.#head > 1024 && this.#head * 2 > this.#list.length) {
+      this.#list.splice(0, this.#head);
+      this.#head = 0;
+    }
+  }
+
+  unreadBytes(): number {
+    let bytes = 0;
+    for (const { segment, readAt } of this.#list.slice(this.#head)) bytes += Math.max(0, segment.size - readAt);
+    return bytes;
+  }
+
+  /** Whether more than `bytes` are unread in the oldest of them; a great many small ones are not counted up. */
+  hasMoreThan(bytes: number): boolean {
+    let unread = 0;
+    const end = Math.min(this.#list.length, this.#head + COUNTED);
+    for (let at = this.#head; at < end; at++) {
+      const { segment, readAt } = this.#list[at] as Progress;
+      unread += segment.size - readAt;
+      if (unread > bytes) return true;
+    }
+    return false;
+  }
+
+  /** From the oldest to the newest. */
+  segments(): Progress[] {
+    return this.#list.slice(this.#head);
+  }
+
+  /** Those to which is written now, the older one first. */
+  newest(): Progress[] {
+    return this.#list.slice(Math.max(this.#head, this.#list.length - NEWEST));
+  }
+}
