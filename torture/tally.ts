@@ -135,7 +135,9 @@ export class Tally {
       return;
     }
     stream.mark(uid, RECEIVED);
-    if ((flags & EXCUSED) === 0) this.missing--;
+    // What was given up and came all the same, after a kill, has no place in the order.
+    if ((flags & EXCUSED) !== 0) return;
+    this.missing--;
     if (uid < stream.highest) this.#disordered++;
     stream.highest = Math.max(stream.highest, uid);
     const writtenAt = stream.writtenAt(uid);
@@ -165,7 +167,7 @@ export class Tally {
     const found: string[] = [];
     for (const [key, { flags }] of this.#streams) {
       for (let uid = 1; uid < flags.length && found.length < most; uid++) {
-        if (flags[uid] === EXPECTED) found.push(`${key} ${uid}`);
+        if (flags[uid] === EXPECTED) found.push(`${key.slice(0, 40)} ${uid}`);
       }
     }
     return found.join(", ");

@@ -17,7 +17,9 @@ export const stalled: Scenario = {
     const bad = await startBadHost(port, "never reads");
     world.finally(() => bad.stop());
     const steady = await world.receiver();
-    tally.listens("victim", [address]);
+    // A long name makes a long notification, so that they do not all fit into the sockets between.
+    const victim = "v".repeat(200);
+    tally.listens(victim, [address]);
     const users = usersNamed("user", 50);
     for (const user of users) {
       tally.listens(user, [steady.address]);
@@ -30,7 +32,7 @@ export const stalled: Scenario = {
     const records = world.size(60_000, 200_000);
     const load = world.load(users, world.size(1_500, 12_000), 600);
     for (let written = 0; written < records; written += 1_000) {
-      world.writer.write(Array.from({ length: 1_000 }, () => "victim"));
+      world.writer.write(Array.from({ length: 1_000 }, () => victim));
       await turn();
     }
     await load;

@@ -18,10 +18,12 @@ const scratch = Buffer.allocUnsafe(CHUNK * 3);
 const CONFIRM_MS = 1_000;
 /** The same for a host that was slow: the sockets between were full, and it has all that yet to read. */
 const SLOW_CONFIRM_MS = 10_000;
-/** What the sockets between hold at most. To take as much as this, the host must have read what was before. */
+/** What the sockets between hold at most, or nearly. To take so much more, the host must have read what was before. */
 const IN_SOCKETS = 8 * 1024 * 1024;
-/** A host that takes nothing for so long stands still. The kernel frees a large buffer in steps, so not at once. */
-const TAKES_MS = 5_000;
+/** A host that takes nothing for so long stands still. */
+const TAKES_MS = 1_000;
+/** The same for one that has taken something after it was slow: the kernel frees a large buffer in large steps. */
+const TAKES_SLOWLY_MS = 5_000;
 /** A host that takes nothing for so long, or for which so many events wait, is slow. */
 const SLOW_MS = 100;
 const MANY = 4_096;
@@ -144,7 +146,8 @@ export class Endpoint {
 
   /** Whether the host takes what is sent, be it slowly. One that has failed must first show that it does again. */
   takes(now: number): boolean {
-    return this.#connection !== undefined && !this.#failing && now - this.#drainedAt < TAKES_MS;
+    const often = now < this.#slowUntil ? TAKES_SLOWLY_MS : TAKES_MS;
+    return this.#connection !== undefined && !this.#failing && now - this.#drainedAt < often;
   }
 
   push(job: Job): void {
@@ -345,9 +348,11 @@ export class Endpoint {
     let confirmed = 0;
     for (const chunk of this.#sent) {
       if (chunk.drainedAt === 0) break;
+      const age = now - chunk.drainedAt;
+      if (age < CONFIRM_MS) break;
       // While the host takes nothing, what it took last may still lie unread.
       const keptMs = stalled ? Infinity : now < this.#slowUntil ? SLOW_CONFIRM_MS : CONFIRM_MS;
-      if (now - chunk.drainedAt < keptMs && drained - chunk.drainedBytes < IN_SOCKETS) break;
+      if (age < keptMs && drained - chunk.drainedBytes < IN_SOCKETS) break;
       confirmed++;
     }
     this.#confirmFirst(confirmed);

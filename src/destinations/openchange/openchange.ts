@@ -15,13 +15,12 @@ import { Routes } from "./routes.ts";
 
 /** The most that waits for look-ups before the journal is left to wait instead. */
 const MAX_LOOKUPS = 100_000;
-/**
- * The most that waits for all hosts together. Beyond it, the journal is left to wait while the host with the most takes
- * any; a host that takes none must not hold up the others, so it gives up its oldest.
- */
+/** So much may wait for all hosts together; beyond it the journal is left to wait while the host with the most takes any. */
+const MANY_WAITING = 75_000;
+/** A host that takes nothing must not hold up the others: beyond this, the one with the most gives up its oldest. */
 const MAX_WAITING = 200_000;
 /** The most that was sent and may yet have to be sent again, all hosts together. */
-const MAX_UNCONFIRMED = 200_000;
+const MAX_UNCONFIRMED = 150_000;
 /** No more often than this it is told how much was given up for one reason. */
 const GIVEN_UP_MS = 10_000;
 const BUSY_TICK_MS = 250;
@@ -257,15 +256,13 @@ export class OpenChange implements Destination {
       if (confirmed === 0) break;
       unconfirmed -= confirmed;
     }
-    let hold = false;
-    while (waiting > MAX_WAITING) {
+    const hold = waiting > MANY_WAITING && this.#endpointWithMost("waiting")?.takes(now) === true;
+    while (waiting > MAX_WAITING && !hold) {
       const longest = this.#endpointWithMost("waiting");
-      hold = longest?.takes(now) === true;
-      if (longest === undefined || hold) break;
       // At most a half of it, so that the next-longest is not spared; one at least.
-      const count = Math.min(waiting - MAX_WAITING, Math.ceil(longest.waiting / 2));
-      const jobs = longest.takeOldest(count);
-      if (jobs.length === 0) break;
+      const count = Math.min(waiting - MAX_WAITING, Math.ceil((longest?.waiting ?? 0) / 2));
+      const jobs = longest?.takeOldest(count) ?? [];
+      if (longest === undefined || jobs.length === 0) break;
       waiting -= jobs.length;
       this.#giveUp(longest.name, jobs, "overflow", `more than ${MAX_WAITING} wait for hosts`);
     }
@@ -436,7 +433,7 @@ export class OpenChange implements Destination {
       endpoint.tick(now);
       if (endpoint.slow) this.#park(endpoint);
     }
-    if (this.#unsettled > MAX_WAITING || this.#held) this.#bound(now);
+    if (this.#unsettled > MANY_WAITING || this.#held) this.#bound(now);
     this.#tellGivenUp(now);
     this.#ticking = undefined;
     if (this.#endpoints.size === 0 && this.#lookingUp === 0) return;
