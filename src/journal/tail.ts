@@ -1,6 +1,7 @@
 import { parseRecord, type EventRecord, type MailboxEvent } from "../event.ts";
 import { Once, type Logger } from "../log.ts";
 import { Queue } from "../queue.ts";
+import type { RecordScanner } from "../record-scanner.ts";
 import { Chain } from "./chain.ts";
 import type { Cursor } from "./cursor.ts";
 import type { JournalDirectory } from "./directory.ts";
@@ -48,6 +49,7 @@ export class Tail {
   readonly #turns = new Queue<Chain>();
   readonly #chunk = Buffer.allocUnsafe(CHUNK);
   readonly #line = Buffer.allocUnsafe(MAX_LINE + 1);
+  readonly #scanner: RecordScanner | undefined;
   readonly #wake: () => void;
   readonly #stopListening: () => void;
   #unanswered = 0;
@@ -55,10 +57,18 @@ export class Tail {
   /**
    * @param cursor where to begin; a segment that it does not name is read from its start
    * @param wake called when there is something to read
+   * @param scanner reads most records faster, without the fields that no destination needs
    */
-  constructor(directory: JournalDirectory, cursor: Cursor | undefined, wake: () => void, log: Logger) {
+  constructor(
+    directory: JournalDirectory,
+    cursor: Cursor | undefined,
+    wake: () => void,
+    log: Logger,
+    scanner?: RecordScanner,
+  ) {
     this.#directory = directory;
     this.#log = log;
+    this.#scanner = scanner;
     this.#wake = wake;
     for (const segment of inOrder(directory.segments.values())) this.#follow(segment, cursor);
     this.#stopListening = directory.onChange((changed) => {
@@ -331,7 +341,7 @@ export class Tail {
       return undefined;
     }
     try {
-      return parseRecord(line.toString());
+      return this.#scanner?.scan(line) ?? parseRecord(line.toString());
     } catch (error) {
       if (progress !== undefined) this.#malformed(progress, offset, (error as Error).message);
       return undefined;

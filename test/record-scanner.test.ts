@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { parseRecord } from "../src/event.ts";
+import { RecordScanner } from "../src/record-scanner.ts";
+
+const KEPT = ["ts", "event", "user", "mailbox", "sep", "uids", "cn", "backend", "resolver"] as const;
+
+/** A record as the plugin writes it. */
+const RECORD = {
+  v: 1,
+  ts: 1795452606246714,
+  event: "MessageNew",
+  user: "jdoe@example.com",
+  mailbox: "Entwürfe",
+  sep: "/",
+  uidvalidity: 1795452600,
+  uids: "42",
+  size: 312,
+  messageId: "<1@x>",
+  service: "lmtp",
+  session: "DyBG+abc",
+  cn: "email",
+  backend: "sogo",
+  resolver: "--SERVER=127.0.0.1:11211",
+};
+
+/** What the parser makes of a line, of the fields that the scanner keeps; undefined when it refuses it. */
+function parsed(line: string): Record<string, unknown> | undefined {
+  let event: Record<string, unknown>;
+  try {
+    event = { ...parseRecord(line) };
+  } catch {
+    return undefined;
+  }
+  return Object.fromEntries(KEPT.map((field) => [field, event[field]]));
+}
+
+function scanned(scanner: RecordScanner, line: string): Record<string, unknown> | undefined {
+  const event = scanner.scan(Buffer.from(line));
+  return event === undefined ? undefined : { ...event };
+}
+
+describe("scanning records", () => {
+  it("takes a record as the plugin writes it, and gives what the parser gives", () => {
+    const line = JSON.stringify(RECORD);
+    const scanner = new RecordScanner();
+    assert.notEqual(scanned(scanner, line), undefined);
+    for (let time = 0; time < 3; time++) assert.deepEqual(scanned(scanner, line), parsed(line));
+  });
+
+  it("does not mix up one record with the one before", () => {
+    const scanner = new RecordScanner();
+    scanned(scanner, JSON.stringify(RECORD));
+    const { cn: _cn, backend: _backend, resolver: _resolver, uids: _uids, ...bare } = RECORD;
+    const line = JSON.stringify({ ...bare, mailbox: "INBOX", user: "anna" });
+    assert.deepEqual(scanned(scanner, line), parsed(line));
+  });
+
+  it("leaves to the parser what it does not know", () => {
+    const scanner = new RecordScanner();
+    for (const change of [
+      { event: "MessageExpunge" },
+      { by: "anna" },
+      { flags: ["\\Seen"] },
+      { user: 'o"brien' },
+      { subject: "Grüße" },
+      { user: "j".repeat(1025) },
+    ]) {
+      assert.equal(scanned(scanner, JSON.stringify({ ...RECORD, ...change })), undefined, JSON.stringify(change));
+    }
+  });
+
+  it("never takes what the parser refuses, and never reads it otherwise", () => {
+    const scanner = new RecordScanner();
+    const value = fc.oneof(
+      fc.string(),
+      fc.string({ unit: "binary" }),
+      fc.nat(),
+      fc.double(),
+      fc.constantFrom("1:3", "0", "", "email", "MessageAppend", "\u007f", "\\", 9007199254740992, 9999999999999999, -1),
+    );
+    const record = fc
+      .dictionary(fc.constantFrom(...Object.keys(RECORD), "by", "flags", "other"), value, { maxKeys: 3 })
+      .map((changes) => JSON.stringify({ ...RECORD, ...changes }));
+    // Also a character too many, too few or another, anywhere.
+    const line = fc.tuple(record, fc.nat(), fc.nat(2), fc.string({ maxLength: 2 })).map(([text, at, cut, insert]) => {
+      const place = at % (text.length * 4);
+      return text.slice(0, place) + insert + text.slice(place + (place < text.length ? cut : 0));
+    });
+    fc.assert(
+      fc.property(fc.oneof(record, line), (text) => {
+        const fast = scanned(scanner, text);
+        // The parser reads bytes too: half a surrogate pair is none.
+        if (fast !== undefined) assert.deepEqual(fast, parsed(Buffer.from(text).toString()));
+      }),
+      { numRuns: 20_000 },
+    );
+  });
+});
