@@ -142,7 +142,8 @@ async function main(): Promise<boolean> {
     broken.push(...result.broken);
     results.parts[part.name] = { measured: new Date().toISOString(), ...result };
   }
-  writeFileSync(RESULTS, `${JSON.stringify(results, undefined, 1)}\n`);
+  writeFileSync(RESULTS, `${JSON.stringify(results, undefined, 2)}\n`);
+  execFileSync("npx", ["oxfmt", RESULTS], { stdio: "ignore" });
   if (env["DOCS"] === "1") writeDocs(results);
   process.stdout.write(`\n${table(rows)}\n`);
   for (const fault of broken) process.stdout.write(`BROKEN: ${fault}\n`);

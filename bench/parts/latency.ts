@@ -9,7 +9,7 @@ import { ms, thousands, type Bench, type Part, type PartResult, type Row } from 
 import { register, spread, startResolver, startSinks, together, type Counted, type Sink } from "../peers.ts";
 import { nowNs } from "../process.ts";
 import { median, quantile } from "../stats.ts";
-import { MAIL_UID } from "./delivery.ts";
+import { MAIL_UID } from "./delivery-variants.ts";
 
 const USERS = 1_000;
 const RECEIVERS = 8;

@@ -257,7 +257,7 @@ export class OpenChange implements Destination {
       unconfirmed -= confirmed;
     }
     const hold = waiting > MANY_WAITING && this.#endpointWithMost("waiting")?.takes(now) === true;
-    while (waiting > MAX_WAITING && !hold) {
+    while (!hold && waiting > MAX_WAITING) {
       const longest = this.#endpointWithMost("waiting");
       // At most a half of it, so that the next-longest is not spared; one at least.
       const count = Math.min(waiting - MAX_WAITING, Math.ceil((longest?.waiting ?? 0) / 2));

@@ -18,7 +18,7 @@ export interface Subscription {
 }
 
 /** More subscriptions than this in one record is an error on both sides. */
-export const maxSubscriptions = 100_000;
+const maxSubscriptions = 100_000;
 
 const idPattern = /^[0-9a-f]{16}$/i;
 /** handle · flags · fid · mid · number of properties */
