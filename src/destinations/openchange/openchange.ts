@@ -15,9 +15,12 @@ import { Routes } from "./routes.ts";
 
 /** The most that waits for look-ups before the journal is left to wait instead. */
 const MAX_LOOKUPS = 100_000;
-/** So much may wait for all hosts together; beyond it the journal is left to wait while the host with the most takes any. */
+/** So much may wait for hosts that take what is sent, be it slowly; beyond it the journal is left to wait. */
 const MANY_WAITING = 75_000;
-/** A host that takes nothing must not hold up the others: beyond this, the one with the most gives up its oldest. */
+/**
+ * The most that waits for all hosts. One that takes nothing must not hold up the others, so beyond this the one of them
+ * with the most gives up its oldest.
+ */
 const MAX_WAITING = 200_000;
 /** The most that was sent and may yet have to be sent again, all hosts together. */
 const MAX_UNCONFIRMED = 150_000;
@@ -98,7 +101,7 @@ export class OpenChange implements Destination {
         job.unencoded--;
         if (job.unencoded <= 0) this.#answers.park(job.record);
       },
-      unencodable: (job, error) => this.#unencodable(job, error as Error),
+      unencodable: (job, notification, error) => this.#unencodable(job, notification, error as Error),
       sent: (job, notifications) => {
         this.#counters.sent += notifications;
         this.#settle(job);
@@ -242,40 +245,36 @@ export class OpenChange implements Destination {
 
   /** Looked after at each tick: what comes between two is little beside the bounds. */
   #bound(now: number): void {
-    let waiting = 0;
-    let unconfirmed = 0;
-    for (const endpoint of this.#endpoints.values()) {
-      waiting += endpoint.waiting;
-      unconfirmed += endpoint.unconfirmed;
-    }
+    const endpoints = [...this.#endpoints.values()];
+    let unconfirmed = endpoints.reduce((sum, endpoint) => sum + endpoint.unconfirmed, 0);
     while (unconfirmed > MAX_UNCONFIRMED) {
-      const most = this.#endpointWithMost("unconfirmed");
+      const most = withMost(endpoints, "unconfirmed");
       const before = most?.unconfirmed ?? 0;
       most?.confirmEarly(before - Math.min(unconfirmed - MAX_UNCONFIRMED, Math.ceil(before / 2)));
       const confirmed = before - (most?.unconfirmed ?? 0);
       if (confirmed === 0) break;
       unconfirmed -= confirmed;
     }
-    const hold = waiting > MANY_WAITING && this.#endpointWithMost("waiting")?.takes(now) === true;
-    while (!hold && waiting > MAX_WAITING) {
-      const longest = this.#endpointWithMost("waiting");
-      // At most a half of it, so that the next-longest is not spared; one at least.
-      const count = Math.min(waiting - MAX_WAITING, Math.ceil((longest?.waiting ?? 0) / 2));
-      const jobs = longest?.takeOldest(count) ?? [];
-      if (longest === undefined || jobs.length === 0) break;
-      waiting -= jobs.length;
-      this.#giveUp(longest.name, jobs, "overflow", `more than ${MAX_WAITING} wait for hosts`);
-    }
+    const stuck = endpoints.filter((endpoint) => !endpoint.takes(now));
+    const stuckWaiting = stuck.reduce((sum, endpoint) => sum + endpoint.waiting, 0);
+    const waiting = endpoints.reduce((sum, endpoint) => sum + endpoint.waiting, 0);
+    this.#dropMost(stuck, waiting - MAX_WAITING);
+    const hold = waiting - stuckWaiting > MANY_WAITING;
     if (this.#held && !hold) this.#answers.resume();
     this.#held = hold;
   }
 
-  #endpointWithMost(what: "waiting" | "unconfirmed"): Endpoint | undefined {
-    let most: Endpoint | undefined;
-    for (const endpoint of this.#endpoints.values()) {
-      if (most === undefined || endpoint[what] > most[what]) most = endpoint;
+  /** Gives up `count` in all, the oldest of those that have the most. */
+  #dropMost(endpoints: readonly Endpoint[], count: number): void {
+    let left = count;
+    while (left > 0) {
+      const longest = withMost(endpoints, "waiting");
+      // At most a half of it, so that the next-longest is not spared; one at least.
+      const jobs = longest?.takeOldest(Math.min(left, Math.ceil(longest.waiting / 2))) ?? [];
+      if (longest === undefined || jobs.length === 0) return;
+      left -= jobs.length;
+      this.#giveUp(longest.name, jobs, "overflow", `more than ${MAX_WAITING} wait for hosts`);
     }
-    return most;
   }
 
   #notifications(job: Job): Iterator<Notification, void> | undefined {
@@ -291,13 +290,17 @@ export class OpenChange implements Destination {
     return undefined;
   }
 
-  #unencodable(job: Job, error: Error): void {
-    const event = this.#answers.load(job.record);
-    this.#dropJob(job, "charset");
-    const mailbox = event?.mailbox ?? "";
-    if (this.#once.first(`charset ${mailbox}`)) {
-      this.#log.error({ user: event?.user, mailbox }, `cannot tell servers of this folder: ${error.message}`);
+  #unencodable(job: Job, notification: Notification | undefined, error: Error): boolean {
+    if (this.#once.first(`charset ${error.message}`)) {
+      this.#log.error({ cn: job.route.cn, folder: notification?.folder }, `cannot tell servers: ${error.message}`);
     }
+    // A move from a folder that has no name there: that the message is new where it is now can still be told.
+    if (notification !== undefined && notification.type !== "NewMail") {
+      this.#drop("charset", 1);
+      return true;
+    }
+    this.#dropJob(job, "charset");
+    return false;
   }
 
   #lookupFailed(lookups: Lookups, error: Error): void {
@@ -440,4 +443,12 @@ export class OpenChange implements Destination {
     const busy = this.#unsettled + this.#lookingUp > 0;
     this.#tickIn(busy ? BUSY_TICK_MS : Math.min(IDLE_TICK_MS, this.#settings.endpoint.idleTimeoutMs + 1));
   }
+}
+
+function withMost(endpoints: readonly Endpoint[], what: "waiting" | "unconfirmed"): Endpoint | undefined {
+  let most: Endpoint | undefined;
+  for (const endpoint of endpoints) {
+    if (most === undefined || endpoint[what] > most[what]) most = endpoint;
+  }
+  return most;
 }
