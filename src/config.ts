@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import * as v from "valibot";
 import { OcnotifyError } from "./errors.ts";
-import { EVENT_NAMES } from "./event.ts";
+import { EVENT_NAMES, MESSAGE_EVENT_NAMES } from "./event.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "./log.ts";
 
 export const DEFAULT_CONFIG_FILE = "/etc/ocnotify/ocnotify.yaml";
@@ -31,6 +31,7 @@ const A_USER = "a user name or uid";
 const uid = v.pipe(v.number(), v.integer(A_USER), v.minValue(0, A_USER), v.maxValue(0xffff_fffe, A_USER));
 const text = v.pipe(v.string("a text"), v.nonEmpty("a text that is not empty"));
 const path = v.pipe(text, v.regex(/^\//, "an absolute path"));
+const messageEventName = v.picklist(MESSAGE_EVENT_NAMES, `one of ${MESSAGE_EVENT_NAMES.join(", ")}`);
 const eventName = v.picklist(EVENT_NAMES, `one of ${EVENT_NAMES.join(", ")}`);
 const globs = v.optional(v.array(text, "a list of names, in which * stands for anything"));
 
@@ -46,7 +47,7 @@ const openchange = v.strictObject({
   cn: v.optional(v.picklist(["username", "email"], "username or email"), "username"),
   backend: v.optional(text, "sogo"),
   charset: v.optional(text, "cp850"),
-  new_mail_events: v.optional(v.array(eventName, "a list of events"), [
+  new_mail_events: v.optional(v.array(messageEventName, "a list of events"), [
     "MessageNew",
     "MessageAppend",
     "MessageCopy",

@@ -6,7 +6,7 @@ import { OpenChange } from "./destinations/openchange/openchange.ts";
 import { OcnotifyError } from "./errors.ts";
 import { eventFilter } from "./filter.ts";
 import { JournalDirectory } from "./journal/directory.ts";
-import { Owners, uidsOfUsers } from "./journal/owners.ts";
+import { knownUids, Owners } from "./journal/owners.ts";
 import { Retention } from "./journal/retention.ts";
 import type { Logger } from "./log.ts";
 import { serveStatus, type Status } from "./status.ts";
@@ -106,18 +106,4 @@ function openChangeSettings(config: OpenChangeConfig): ConstructorParameters<typ
       mostRetryMs: milliseconds(config.retry_most),
     },
   };
-}
-
-/** A mail user that this host does not have cannot own a segment either, so it is no reason not to start. */
-export async function knownUids(users: readonly (string | number)[], log: Logger): Promise<number[]> {
-  const uids: number[] = [];
-  for (const user of users) {
-    try {
-      uids.push(...(await uidsOfUsers([user])));
-    } catch (error) {
-      if (user === "vmail") log.debug((error as Error).message);
-      else log.warn((error as Error).message);
-    }
-  }
-  return uids;
 }

@@ -165,6 +165,9 @@ const SHAPES: Readonly<Record<EventName, Shape>> = {
 /** Every event name, in the order of the documentation. */
 export const EVENT_NAMES = Object.keys(SHAPES) as readonly EventName[];
 
+/** The names of events about messages. */
+export const MESSAGE_EVENT_NAMES = EVENT_NAMES.filter((name) => SHAPES[name].uids);
+
 const FIELD_TYPES: Readonly<Record<string, FieldType>> = {
   by: "word",
   uidvalidity: "uint",

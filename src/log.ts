@@ -28,20 +28,26 @@ export function createLog(options: { level: LogLevel; format: LogFormat }): Logg
   return pino({ level: options.level, base: null, formatters: { level: (label) => ({ level: label }) } }, stream);
 }
 
-/** Remembers what was logged, so that a cause is told once and not per record. Forgets everything when full. */
-export class Once {
-  readonly #seen = new Set<string>();
+/** A cause that lasts is told again after this. */
+const AGAIN_MS = 60 * 60_000;
+const MAX_CAUSES = 10_000;
 
-  /** True the first time that it is asked for `key`. */
+/** Remembers what was logged, so that a cause is told once an hour and not per record. Forgets everything when full. */
+export class Once {
+  readonly #told = new Map<string, number>();
+
+  /** True the first time in an hour that it is asked for `key`. */
   first(key: string): boolean {
-    if (this.#seen.has(key)) return false;
-    if (this.#seen.size >= 10_000) this.#seen.clear();
-    this.#seen.add(key);
+    const now = performance.now();
+    const told = this.#told.get(key);
+    if (told !== undefined && now - told < AGAIN_MS) return false;
+    if (this.#told.size >= MAX_CAUSES) this.#told.clear();
+    this.#told.set(key, now);
     return true;
   }
 
   /** The cause is over: when it comes back, it is told again. */
   forget(key: string): void {
-    this.#seen.delete(key);
+    this.#told.delete(key);
   }
 }

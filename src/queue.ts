@@ -39,6 +39,11 @@ export class Queue<T> {
     this.#head = 0;
   }
 
+  clear(): void {
+    this.#items = [];
+    this.#head = 0;
+  }
+
   *[Symbol.iterator](): Generator<T, void> {
     for (let at = this.#head; at < this.#items.length; at++) yield this.#items[at] as T;
   }

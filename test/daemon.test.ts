@@ -118,6 +118,17 @@ describe("what the resolver says, whatever it is", { concurrency: 4 }, () => {
     assert.equal((await w.status()).sent, 2);
   });
 
+  test("a move from a folder that the charset lacks is told as new mail where the message is now", async (t) => {
+    const w = await world(t);
+    const peer = await w.receiver("jdoe");
+    const daemon = await w.start({ extended: true });
+    w.workspace.write({ event: "MessageMove", uids: "1:2", oldMailbox: "Входящие", oldUids: "8:9" }, { uids: "3" });
+    assert.deepEqual(await received(peer, 3), [newMailBytes("1.eml"), newMailBytes("2.eml"), newMailBytes("3.eml")]);
+    await w.allDone();
+    assert.deepEqual((await w.status()).dropped, { charset: 2 });
+    assert.equal(daemon.log().filter(({ level }) => level === "error").length, 1);
+  });
+
   test("a record of no hosts is nobody", async (t) => {
     const w = await world(t);
     await w.setRecord("jdoe", encodeResolverRecord([]));
@@ -260,6 +271,22 @@ describe("a host that refuses", { concurrency: 4 }, () => {
     const peer = await startNanocatPull(address);
     w.running.push(peer);
     assert.deepEqual(await received(peer, 1), [newMailBytes("1.eml")]);
+  });
+
+  test("is forgotten at once when it has unregistered, as a server does that stops in order", async (t) => {
+    const w = await world(t);
+    const dead = `tcp://127.0.0.1:${await freePort()}`;
+    await w.resolver.register("anna", dead);
+    await w.resolver.register("jdoe", dead);
+    await w.start({ retry_first: "50ms", retry_most: "100ms" });
+    w.workspace.write({ uids: "1" }, { user: "anna", uids: "1" });
+    await waitFor("a refusal", async () => (await w.status()).hostFailures > 0, PATIENCE_MS);
+    await w.resolver.unregister("jdoe", dead);
+    await waitFor("its end", async () => (await w.status()).dropped.unregistered === 1, PATIENCE_MS);
+    assert.equal((await w.status()).waiting, 1, "who is still registered there waits for the host");
+    await w.resolver.unregister("anna", dead);
+    await w.allDone();
+    assert.deepEqual((await w.status()).dropped, { unregistered: 2 });
   });
 
   test("is given up after the time to live, with a line that says how many", async (t) => {

@@ -1,10 +1,9 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { milliseconds, readConfig } from "../config.ts";
-import { knownUids } from "../daemon.ts";
 import { EVENT_NAMES, type EventName, type EventRecord, type MailboxEvent } from "../event.ts";
 import { eventFilter } from "../filter.ts";
 import { JournalDirectory } from "../journal/directory.ts";
-import { Owners } from "../journal/owners.ts";
+import { knownUids, Owners } from "../journal/owners.ts";
 import { Tail } from "../journal/tail.ts";
 import { createLog } from "../log.ts";
 import { fields, json } from "./fields.ts";

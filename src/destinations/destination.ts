@@ -14,6 +14,8 @@ export type DropReason =
   | "bad-record"
   /** The resolver string, or the key that it gives, is not usable. */
   | "bad-resolver"
+  /** The host refuses, and is not registered for the user any more. */
+  | "unregistered"
   /** The host was taken out of the resolver after refusing for too long. */
   | "host-removed"
   /** The journal lost the record before it was sent. */

@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { OcnotifyError } from "../errors.ts";
+import type { Logger } from "../log.ts";
 
 const run = promisify(execFile);
 
@@ -105,4 +106,18 @@ async function passwd(key: string): Promise<{ name: string; uid: number } | unde
       canRetry: true,
     });
   }
+}
+
+/** A mail user that this host does not have cannot own a segment either, so it is no reason not to start. */
+export async function knownUids(users: readonly (string | number)[], log: Logger): Promise<number[]> {
+  const uids: number[] = [];
+  for (const user of users) {
+    try {
+      uids.push(...(await uidsOfUsers([user])));
+    } catch (error) {
+      if (user === "vmail") log.debug((error as Error).message);
+      else log.warn((error as Error).message);
+    }
+  }
+  return uids;
 }

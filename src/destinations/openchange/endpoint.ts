@@ -47,8 +47,8 @@ export interface EndpointEvents {
   write(target: Buffer, offset: number, notification: Notification): number;
   /** All of a job has been encoded: its event is not needed any more unless it has to be sent again. */
   encoded(job: Job): void;
-  /** A job cannot be encoded. */
-  unencodable(job: Job, error: unknown): void;
+  /** One of a job's notifications cannot be encoded. @returns whether to go on with the next; else the job is settled */
+  unencodable(job: Job, notification: Notification | undefined, error: unknown): boolean;
   /** The host has it. */
   sent(job: Job, notifications: number): void;
   /** Jobs that were sent wait to be sent again. */
@@ -209,6 +209,16 @@ export class Endpoint {
     return taken;
   }
 
+  /** Takes back those that wait and for which `test` holds. */
+  takeIf(test: (job: Job) => boolean): Job[] {
+    const taken = [...this.#waiting].filter(test);
+    if (taken.length === 0) return taken;
+    const kept = [...this.#waiting].filter((job) => !test(job));
+    this.#waiting.clear();
+    this.#waiting.putBack(kept);
+    return taken;
+  }
+
   /** Those that wait, oldest first. */
   waitingJobs(): Iterable<Job> {
     return this.#waiting;
@@ -309,8 +319,9 @@ export class Endpoint {
     while (at < CHUNK) {
       const current = this.#current ?? this.#begin();
       if (current === undefined) break;
-      try {
-        for (;;) {
+      let dropped = false;
+      while (!dropped) {
+        try {
           const notification = current.next ?? (current.rest.next().value as Notification | undefined);
           current.next = notification;
           if (notification === undefined) break;
@@ -318,14 +329,16 @@ export class Endpoint {
           if (at > 0 && at + header + length > CHUNK) return at;
           writeFrameHeader(scratch, at, length, transport);
           at = this.#events.write(scratch, at + header, notification);
-          current.next = undefined;
           current.count++;
+        } catch (error) {
+          dropped = !this.#events.unencodable(current.job, current.next, error);
         }
+        current.next = undefined;
+      }
+      if (!dropped) {
         chunk.jobs.push(current.job);
         chunk.counts.push(current.count);
         this.#events.encoded(current.job);
-      } catch (error) {
-        this.#events.unencodable(current.job, error);
       }
       this.#current = undefined;
     }

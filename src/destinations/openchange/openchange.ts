@@ -9,7 +9,7 @@ import { NotificationEncoder, type Notification } from "./codec/extended.ts";
 import { Endpoint, type EndpointEvents, type EndpointSettings } from "./endpoint.ts";
 import type { Lookups } from "./lookups.ts";
 import { isNotified, notificationsOf, type NotificationSettings } from "./notifications.ts";
-import type { CnKind } from "./resolver.ts";
+import type { CnKind, Resolver } from "./resolver.ts";
 import type { Job, Route } from "./route.ts";
 import { Routes } from "./routes.ts";
 
@@ -24,6 +24,8 @@ const MANY_WAITING = 75_000;
 const MAX_WAITING = 200_000;
 /** The most that was sent and may yet have to be sent again, all hosts together. */
 const MAX_UNCONFIRMED = 150_000;
+/** So many users of a host that refuses are looked up again at once. */
+const MANY_USERS = 1_000;
 /** No more often than this it is told how much was given up for one reason. */
 const GIVEN_UP_MS = 10_000;
 const BUSY_TICK_MS = 250;
@@ -292,7 +294,7 @@ export class OpenChange implements Destination {
 
   #unencodable(job: Job, notification: Notification | undefined, error: Error): boolean {
     if (this.#once.first(`charset ${error.message}`)) {
-      this.#log.error({ cn: job.route.cn, folder: notification?.folder }, `cannot tell servers: ${error.message}`);
+      this.#log.error({ user: job.route.cn, mailbox: notification?.folder }, `cannot tell servers: ${error.message}`);
     }
     // A move from a folder that has no name there: that the message is new where it is now can still be told.
     if (notification !== undefined && notification.type !== "NewMail") {
@@ -347,6 +349,27 @@ export class OpenChange implements Destination {
     }
     const expired = endpoint.takeExpired((Date.now() - timeToLiveMs) * 1000);
     this.#giveUp(host, expired, "expired", error.message);
+    if (error.code === "ERR_SP_REFUSED") void this.#takeUnregistered(endpoint);
+  }
+
+  /** A server that stops in order unregisters before it closes: what it did not take is for nobody any more. */
+  async #takeUnregistered(endpoint: Endpoint): Promise<void> {
+    const byResolver = new Map<Resolver, Set<string>>();
+    for (const { route } of endpoint.waitingJobs()) {
+      const cns = byResolver.get(route.resolver) ?? new Set();
+      byResolver.set(route.resolver, cns.add(route.cn));
+    }
+    for (const [resolver, cns] of byResolver) {
+      const asked = new Set([...cns].slice(0, MANY_USERS));
+      const registered = await resolver.registeredAt(endpoint.name, [...asked]).catch(() => undefined);
+      if (registered === undefined) continue;
+      const jobs = endpoint.takeIf(
+        ({ route }) => route.resolver === resolver && asked.has(route.cn) && !registered.has(route.cn),
+      );
+      if (jobs.length === 0) continue;
+      this.#log.info({ host: endpoint.name, events: jobs.length }, "the host is gone, and had unregistered before");
+      for (const job of jobs) this.#dropJob(job, "unregistered");
+    }
   }
 
   /** The host has refused for too long: its server is gone for good without having unregistered. */

@@ -48,6 +48,19 @@ export class Resolver {
     return found === undefined ? [] : distinctHosts(found.hosts);
   }
 
+  /** Which of these users have this host in their record; undefined when one of their memcacheds gives no answer. */
+  async registeredAt(host: string, cns: readonly string[]): Promise<ReadonlySet<string> | undefined> {
+    const keys = new Map(cns.map((cn) => [resolverKey(cn), cn]));
+    const { values, failures } = await this.pool.getMany([...keys.keys()]);
+    if (failures.size > 0) return undefined;
+    const registered = new Set<string>();
+    for (const [key, value] of values) {
+      const cn = keys.get(key);
+      if (cn !== undefined && decodeHosts(cn, value).includes(host)) registered.add(cn);
+    }
+    return registered;
+  }
+
   /** Adds a host to a user's record, once. @throws as `hosts` does, and ERR_RESOLVER_CONTENTION */
   async register(cn: string, host: string): Promise<void> {
     await this.#change(cn, (hosts) => (hosts.includes(host) ? hosts : [...hosts, host]));

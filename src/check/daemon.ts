@@ -1,0 +1,151 @@
+import { lstatSync, statSync, type Stats } from "node:fs";
+import { statfs } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Config } from "../config.ts";
+import { uidsOfUsers } from "../journal/owners.ts";
+import { askStatus, type Status } from "../status.ts";
+import { version } from "../version.ts";
+import { fault, ok, warning, type Finding } from "./finding.ts";
+
+/** Below this the plugin stops recording (plugin/journal.c). */
+const FLOOR_MIB = 16;
+const LITTLE_MIB = 256;
+const SLOW_SECONDS = 10;
+
+/** Whether mail processes of any uid can append to the journal, the daemon can read it, and there is room. */
+export async function checkJournal(path: string, status: Status | undefined): Promise<Finding[]> {
+  const create = `install -d -o ocnotify -g ocnotify -m 3733 ${path}`;
+  let stats: Stats;
+  try {
+    stats = lstatSync(path);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const what = code === "ENOENT" ? "does not exist" : message;
+    return [fault("journal", `${path} ${what}: nothing is recorded`, code === "ENOENT" ? create : "run this as root")];
+  }
+  if (!stats.isDirectory()) return [fault("journal", `${path} is not a directory`, `remove it, then: ${create}`)];
+  const findings = modeFindings(path, stats.mode, create);
+  const closed = parents(path).find((parent) => (statSync(parent).mode & 0o001) === 0);
+  if (closed !== undefined) {
+    findings.push(fault("journal", `${closed} lets not every mail user through to ${path}`, `chmod o+x ${closed}`));
+  }
+  findings.push(...readerFindings(path, stats, status));
+  if (findings.length === 0) {
+    findings.push(ok("journal", `${path}: every mail user can append, and the daemon can read`));
+  }
+  findings.push(await checkSpace(path));
+  return findings;
+}
+
+function modeFindings(path: string, mode: number, create: string): Finding[] {
+  const octal = (mode & 0o7777).toString(8);
+  if ((mode & 0o003) !== 0o003) {
+    return [fault("journal", `${path} has mode ${octal}: mail users cannot append to it`, create)];
+  }
+  if ((mode & 0o1000) === 0) {
+    return [fault("journal", `${path} has mode ${octal}: everybody can delete everybody's files`, create)];
+  }
+  if ((mode & 0o2000) === 0) {
+    return [
+      fault("journal", `${path} has mode ${octal}: what mail users write does not get the daemon's group`, create),
+    ];
+  }
+  if ((mode & 0o044) !== 0) {
+    return [warning("journal", `${path} has mode ${octal}: everybody can see who gets mail`, create)];
+  }
+  return [];
+}
+
+function parents(path: string): string[] {
+  const parent = dirname(path);
+  return parent === path ? [] : [...parents(parent), parent];
+}
+
+/** Lists with the owner's bits, reads segments (mode 0640) with the group's. */
+function readerFindings(path: string, { uid, gid }: Stats, status: Status | undefined): Finding[] {
+  const daemon = status === undefined ? undefined : processOwner(status.pid);
+  if (daemon === undefined || daemon.uid === 0) return [];
+  const remedy = `chown ${daemon.uid}:${daemon.gid} ${path}`;
+  if (uid !== daemon.uid) {
+    return [
+      fault("journal", `${path} belongs to uid ${uid}, and the daemon is uid ${daemon.uid}: it cannot list it`, remedy),
+    ];
+  }
+  if (gid !== daemon.gid) {
+    return [
+      warning(
+        "journal",
+        `${path} has the group ${gid}, and the daemon has ${daemon.gid}: it may not read what is there`,
+        remedy,
+      ),
+    ];
+  }
+  return [];
+}
+
+function processOwner(pid: number): { uid: number; gid: number } | undefined {
+  try {
+    return statSync(`/proc/${pid}`);
+  } catch {
+    return undefined;
+  }
+}
+
+async function checkSpace(path: string): Promise<Finding> {
+  const { bavail, bsize, blocks } = await statfs(path);
+  const free = Math.floor((bavail * bsize) / 1024 / 1024);
+  const remedy = `free some: df -h ${path}`;
+  if (blocks > 0 && free < FLOOR_MIB) {
+    return fault("space", `${free} MiB are free: below ${FLOOR_MIB} the plugin records nothing`, remedy);
+  }
+  if (blocks > 0 && free < LITTLE_MIB) return warning("space", `only ${free} MiB are free for the journal`, remedy);
+  return ok("space", `${free} MiB are free for the journal`);
+}
+
+/** Whether the daemon runs, and how far behind it is. */
+export async function checkDaemon(config: Config): Promise<{ findings: Finding[]; status: Status | undefined }> {
+  let status: Status;
+  try {
+    status = await askStatus(config.state_directory);
+  } catch (error) {
+    const remedy = "systemctl start ocnotify, then systemctl status ocnotify. What is recorded waits for it";
+    return { findings: [fault("daemon", (error as Error).message, remedy)], status: undefined };
+  }
+  const findings: Finding[] = [];
+  if (status.version !== version) {
+    const told = `the daemon that runs is ${status.version}, and this is ${version}`;
+    findings.push(warning("daemon", told, "systemctl restart ocnotify"));
+  }
+  if (status.journal.directory !== config.journal.directory) {
+    const told = `the daemon reads ${status.journal.directory}, and its configuration says ${config.journal.directory}`;
+    findings.push(fault("daemon", told, "systemctl restart ocnotify"));
+  }
+  findings.push(ok("daemon", `it runs (pid ${status.pid}) since ${status.since}`));
+  for (const [name, destination] of Object.entries(status.destinations)) {
+    const { lagRecords, lagSeconds, unreadBytes, untrusted, dropped } = destination;
+    const behind = `${name} is ${lagRecords} records and ${lagSeconds.toFixed(1)} s behind, ${unreadBytes} bytes are not read`;
+    findings.push(
+      lagSeconds > SLOW_SECONDS
+        ? warning("daemon", behind, "ocnotify status, journalctl -u ocnotify: a server or a memcached does not answer")
+        : ok("daemon", behind),
+    );
+    if (untrusted > 0) {
+      const told = `${name}: ${untrusted} records of users for whom their writer may not speak`;
+      findings.push(warning("daemon", told, "add the user that Dovecot delivers as to journal.mail_users and restart"));
+    }
+    const lost = Object.entries(dropped).map(([why, count]) => `${count} ${why}`);
+    if (lost.length > 0) {
+      const told = `${name} dropped notifications since its start: ${lost.join(", ")}`;
+      findings.push(warning("daemon", told, "journalctl -u ocnotify tells of which users and why"));
+    }
+  }
+  for (const user of config.journal.mail_users) {
+    if (user === "vmail") continue;
+    try {
+      await uidsOfUsers([user]);
+    } catch (error) {
+      findings.push(warning("daemon", (error as Error).message, "correct journal.mail_users"));
+    }
+  }
+  return { findings, status };
+}

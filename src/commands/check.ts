@@ -1,0 +1,82 @@
+import { Option, type Command } from "commander";
+import { styleText } from "node:util";
+import { checkDaemon, checkJournal } from "../check/daemon.ts";
+import { checkDovecot } from "../check/dovecot.ts";
+import { ok, type Finding } from "../check/finding.ts";
+import { checkMemcached, checkUser } from "../check/receivers.ts";
+import { readConfig, type Config } from "../config.ts";
+import { example } from "./options.ts";
+
+interface CheckOptions {
+  config?: string;
+  stateDir?: string;
+  journal?: string;
+  user?: string;
+  server?: string;
+  cn?: string;
+  doveconf: string;
+  dovecotConfig?: string;
+  dovecot: boolean;
+  json?: true;
+}
+
+export function addCheck(program: Command): void {
+  program
+    .command("check")
+    .description("walks the way of a notification and says of each part whether it is in order, or what to do")
+    .option("-c, --config <file>", "configuration file of the daemon")
+    .option("--journal <dir>", "directory of the journal")
+    .option("--state-dir <dir>", "state directory of the daemon")
+    .option("-U, --user <name>", "also whether somebody is registered for this user, and can be reached")
+    .option("-H, --server <string>", "resolver, where the userdb gives this user another than the configurations say")
+    .addOption(new Option("--cn <kind>", "the same for openchange_cn").choices(["username", "email"]))
+    .option("--doveconf <program>", "Dovecot's doveconf", "doveconf")
+    .option("--dovecot-config <file>", "Dovecot's configuration, when it is not the usual one")
+    .option("--no-dovecot", "leave Dovecot's configuration out")
+    .option("--json", "one JSON object a line")
+    .addHelpText("after", example("ocnotify check --user jdoe"))
+    .action(async (options: CheckOptions) => {
+      const print = (finding: Finding): void => {
+        process.stdout.write(options.json === true ? `${JSON.stringify(finding)}\n` : describe(finding));
+        if (finding.state === "fault") process.exitCode = 1;
+      };
+      for await (const finding of check(options)) print(finding);
+    });
+}
+
+async function* check(options: CheckOptions): AsyncGenerator<Finding> {
+  const config = withOptions(await readConfig(options.config), options);
+  yield ok("daemon", `its configuration ${options.config ?? ""} is right`.replace("  ", " "));
+  const journal = config.journal.directory;
+  const dovecot = options.dovecot
+    ? await checkDovecot({ doveconf: options.doveconf, config: options.dovecotConfig, journal })
+    : { findings: [], settings: {} };
+  yield* dovecot.findings;
+  const daemon = await checkDaemon(config);
+  yield* await checkJournal(journal, daemon.status);
+  yield* daemon.findings;
+  // What Dovecot says goes before what the daemon's configuration says, for every record that brings it.
+  const set: Readonly<Record<string, string>> = dovecot.settings;
+  const destinations = Object.values(config.destinations);
+  const resolvers = destinations.map(({ resolver }) => options.server ?? set["openchange_resolver"] ?? resolver);
+  yield* await checkMemcached(resolvers);
+  if (options.user === undefined) return;
+  const cn = options.cn ?? set["openchange_cn"] ?? destinations[0]?.cn;
+  yield* await checkUser(options.user, resolvers, cn === "email" ? "email" : "username");
+}
+
+function withOptions(config: Config, { journal, stateDir }: CheckOptions): Config {
+  return {
+    ...config,
+    journal: { ...config.journal, directory: journal ?? config.journal.directory },
+    state_directory: stateDir ?? config.state_directory,
+  };
+}
+
+const COLORS = { ok: "green", warning: "yellow", fault: "red" } as const;
+
+function describe({ part, state, message, remedy }: Finding): string {
+  const word = state.padEnd(8);
+  const colored = process.stdout.isTTY ? styleText(COLORS[state], word) : word;
+  return `${colored}${part.padEnd(10)}${message}${remedy === undefined ? "" : `\n${" ".repeat(18)}→ ${remedy}`}\n`;
+}
