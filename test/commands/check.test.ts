@@ -1,0 +1,171 @@
+import assert from "node:assert/strict";
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import type { Finding } from "../../src/check/finding.ts";
+import { Resolver } from "../../src/destinations/openchange/resolver.ts";
+import { startDovecot, type RunningDovecot } from "../helpers/dovecot.ts";
+import { freePort, startMemcached, type TestMemcached } from "../helpers/memcached.ts";
+import { ocnotify, startDaemon, startListener, stateDirOf, type RunningDaemon } from "../helpers/ocnotify.ts";
+
+describe("ocnotify check", () => {
+  let dovecot: RunningDovecot;
+  let memcached: TestMemcached;
+  let daemon: RunningDaemon;
+  const args = (...more: string[]): string[] => {
+    const stateDir = stateDirOf(dovecot.folder);
+    const own = ["--journal", dovecot.journalDir, "--state-dir", stateDir, "--dovecot-config", dovecot.config];
+    return ["check", ...own, ...more];
+  };
+  const check = async (...more: string[]): Promise<{ code: number; findings: Finding[] }> => {
+    const { code, stdout, stderr } = await ocnotify(args("--json", ...more));
+    assert.equal(stderr, "");
+    return {
+      code,
+      findings: stdout
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line) as Finding),
+    };
+  };
+  /** The only finding that is not ok. */
+  const wrong = async (...more: string[]): Promise<Finding & { code: number }> => {
+    const { code, findings } = await check(...more);
+    const [finding, ...others] = findings.filter(({ state }) => state !== "ok");
+    assert.ok(finding, "something is wrong");
+    assert.deepEqual(others, []);
+    assert.ok(finding.remedy, "with a remedy");
+    return { code, ...finding };
+  };
+  /** A configuration that differs in what is replaced. */
+  const configWith = (from: string, to: string): string[] => {
+    const text = readFileSync(dovecot.config, "utf8");
+    assert.ok(text.includes(from));
+    const file = join(dovecot.folder, "other.conf");
+    writeFileSync(file, text.replaceAll(from, to));
+    return ["--dovecot-config", file];
+  };
+  const configWithout = (plugin: "notify" | "openchange"): string[] => {
+    if (readFileSync(dovecot.config, "utf8").includes("dovecot_config_version")) {
+      return configWith(`  ${plugin} = yes\n`, "");
+    }
+    return configWith("notify openchange", plugin === "notify" ? "openchange" : "notify");
+  };
+
+  before(async () => {
+    memcached = await startMemcached();
+    dovecot = await startDovecot({
+      protocols: ["lmtp"],
+      users: ["jdoe"],
+      settings: { openchange_resolver: memcached.config, openchange_cn: "email" },
+    });
+    daemon = await startDaemon({ journal: dovecot.journalDir, stateDir: stateDirOf(dovecot.folder) });
+  });
+  after(async () => {
+    await daemon.stop();
+    await dovecot.remove();
+    await memcached.stop();
+  });
+
+  test("finds everything in order, from Dovecot to the server of a user", async () => {
+    const listener = await startListener("jdoe@example.com", memcached.config);
+    try {
+      const { code, findings } = await check("--user", "jdoe@example.com");
+      assert.deepEqual(
+        findings.filter(({ state }) => state !== "ok"),
+        [],
+      );
+      assert.equal(code, 0);
+      const parts = new Set(findings.map(({ part }) => part));
+      const all = ["daemon", "dovecot", "plugin", "settings", "journal", "space", "memcached", "host"];
+      assert.deepEqual([...parts].toSorted(), all.toSorted());
+    } finally {
+      await listener.stop();
+    }
+  });
+
+  test("says in words what is wrong and what to do, a line each", async () => {
+    const { code, stdout } = await ocnotify(args("--state-dir", "/nonexistent"));
+    assert.equal(code, 1);
+    assert.match(stdout, /^ok {6}dovecot {3}its configuration is read/m);
+    assert.match(stdout, /^fault {3}daemon {4}no daemon answers at .*\n {18}→ systemctl start ocnotify/m);
+  });
+
+  test("finds a user for whom nobody is registered", async () => {
+    const { code, state, part, message } = await wrong("--user", "nobody");
+    assert.deepEqual({ code, state, part }, { code: 0, state: "warning", part: "user" });
+    assert.match(message, /nobody is registered for nobody/);
+  });
+
+  test("finds a registered server that is gone", async () => {
+    const resolver = new Resolver(memcached.config);
+    const host = `tcp://127.0.0.1:${await freePort()}`;
+    await resolver.register("gone", host);
+    const { code, part, message } = await wrong("--user", "gone");
+    await resolver.flush("gone");
+    resolver.close();
+    assert.deepEqual({ code, part }, { code: 1, part: "host" });
+    assert.ok(message.includes(host), message);
+  });
+
+  test("finds a memcached that is gone", async () => {
+    const port = await freePort();
+    const { code, part, message } = await wrong(...configWith(memcached.config, `--SERVER=127.0.0.1:${port}`));
+    assert.deepEqual({ code, part }, { code: 1, part: "memcached" });
+    assert.ok(message.includes(`127.0.0.1:${port}`), message);
+  });
+
+  test("finds a Dovecot that does not name the plugin, or names it without notify", async () => {
+    const without = await wrong(...configWithout("openchange"));
+    assert.deepEqual([without.code, without.part], [1, "plugin"]);
+    assert.match(without.message, /no protocol has openchange/);
+    const { code, findings } = await check(...configWithout("notify"));
+    assert.equal(code, 1);
+    const faults = findings.filter(({ state }) => state === "fault");
+    assert.ok(faults.length > 0 && faults.every(({ message }) => message.includes("without notify")));
+  });
+
+  test("finds a wrong setting, and a journal that is not the daemon's", async () => {
+    const cn = await wrong(...configWith("openchange_cn = email", "openchange_cn = mail"));
+    assert.deepEqual([cn.code, cn.part], [1, "settings"]);
+    assert.match(cn.message, /openchange_cn = mail: must be username or email/);
+    const journal = `openchange_journal = ${dovecot.journalDir}`;
+    const other = await wrong(...configWith(journal, "openchange_journal = /elsewhere"));
+    assert.match(other.message, /the daemon reads/);
+  });
+
+  test("finds a plugin that is not there, or not for this Dovecot", async () => {
+    const folder = join(dovecot.folder, "modules");
+    const plugins = join(dovecot.folder, "plugins");
+    mkdirSync(plugins);
+    copyFileSync(join(folder, "lib15_notify_plugin.so"), join(plugins, "lib15_notify_plugin.so"));
+    const config = configWith(`mail_plugin_dir = ${folder}`, `mail_plugin_dir = ${plugins}`);
+    const missing = await wrong(...config);
+    assert.match(missing.message, /has no lib20_openchange_plugin\.so/);
+    const file = join(plugins, "lib20_openchange_plugin.so");
+    const bytes = readFileSync(join(folder, "lib20_openchange_plugin.so"), "latin1");
+    writeFileSync(file, bytes.replace(/\d\.\d\.ABIv/, "1.9.ABIv"), "latin1");
+    const foreign = await wrong(...config);
+    unlinkSync(file);
+    assert.match(foreign.message, /is built for Dovecot 1\.9\.ABIv/);
+  });
+
+  test("finds a journal that mail users cannot write to, or that is missing", async () => {
+    chmodSync(dovecot.journalDir, 0o755);
+    const closed = await wrong();
+    chmodSync(dovecot.journalDir, 0o3733);
+    assert.deepEqual([closed.code, closed.part], [1, "journal"]);
+    assert.match(closed.message, /has mode 755: mail users cannot append/);
+    const { findings } = await check("--journal", "/nonexistent/journal");
+    assert.ok(findings.some(({ part, message }) => part === "journal" && message.includes("does not exist")));
+  });
+
+  test("finds a Dovecot whose configuration cannot be read, or none", async () => {
+    const broken = await wrong(...configWith("protocols = lmtp", "nonsense"), "--server", memcached.config);
+    assert.deepEqual([broken.code, broken.part], [1, "dovecot"]);
+    const none = await wrong("--doveconf", "/nonexistent/doveconf", "--server", memcached.config);
+    assert.match(none.message, /is not there/);
+    const { code } = await check("--no-dovecot", "--server", memcached.config);
+    assert.equal(code, 0);
+  });
+});
