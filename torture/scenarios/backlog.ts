@@ -4,7 +4,8 @@ import { isRoot, must, usersNamed, WRITER_UID } from "../world.ts";
 import { Writer } from "../writer.ts";
 
 const MOST_MIB = 150;
-const MOST_LATENCY_MS = 2_000;
+/** The receivers of the backlog are in this process, which is busy with them. */
+const MOST_LATENCY_MS = 5_000;
 
 export const backlog: Scenario = {
   name: "backlog",
