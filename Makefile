@@ -2,6 +2,9 @@
 
 SHELL = /bin/bash
 NODE_TEST = node --import tsx --test --test-timeout=120000
+PROGRAM_SOURCES := package.json scripts/build-program $(shell find src -name '*.ts')
+PREFIX ?= /usr/local
+export PREFIX DESTDIR
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +23,9 @@ demo: build ## Deliver two mails on real parts and watch the notifications come
 test: build ## All tests, on real Dovecot, memcached and libnanomsg
 	$(NODE_TEST) $$(find test -name '*.test.ts' | sort)
 
+test-dovecot-24: build ## The tests that need a Dovecot, against Debian 13's Dovecot 2.4
+	scripts/test-dovecot-24
+
 torture: build ## Break everything again and again for some minutes (SEED=n, ONLY=name,name)
 	@SEED="$(SEED)" ONLY="$(ONLY)" node --import tsx torture/run.ts
 
@@ -31,6 +37,25 @@ profile: build ## The daemon's functions by their own time, from a round of the 
 	@$(MAKE) --no-print-directory -C bench
 	@node --import tsx bench/profile.ts
 
+build/program/ocnotify: $(PROGRAM_SOURCES)
+	scripts/build-program $@
+
+deb: setup build/program/ocnotify ## Packages for Debian 12 and 13, in build/deb
+	scripts/build-deb bookworm
+	scripts/build-deb trixie
+
+test-deb: ## Install, use, upgrade and remove the packages in booted Debians
+	@for suite in bookworm trixie; do \
+		[ -n "$$(ls build/deb/$$suite/*.deb 2>/dev/null)" ] || $(MAKE) --no-print-directory deb; \
+		echo "== $$suite"; scripts/test-deb $$suite || exit 1; \
+	done
+
+install: build/program/ocnotify ## Into PREFIX (/usr/local), below DESTDIR; as root, after make build
+	scripts/install install
+
+uninstall: ## Take out what make install brought, but the configuration and the journal
+	scripts/install uninstall
+
 lint: setup ## Types, lint, format, unused code
 	npx tsc --noEmit
 	npx oxlint --type-aware --deny-warnings
@@ -40,4 +65,4 @@ lint: setup ## Types, lint, format, unused code
 format: setup ## Format the sources in place
 	npx oxfmt .
 
-.PHONY: help setup build demo test torture bench profile lint format
+.PHONY: help setup build demo test test-dovecot-24 deb test-deb install uninstall torture bench profile lint format
