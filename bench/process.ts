@@ -34,6 +34,11 @@ export function residentMiB(pid: number): { now: number; most: number } {
   return { now: field("VmRSS"), most: field("VmHWM") };
 }
 
+/** How many files a process may open at once, after it has raised its limit as far as it may. */
+export function mostOpenFiles(): number {
+  return Number(/^Max open files +\S+ +(\d+)/m.exec(readFileSync("/proc/self/limits", "latin1"))?.[1] ?? Infinity);
+}
+
 /** Nanoseconds of CLOCK_MONOTONIC, which the C programs read too. A double holds them exactly for 104 days of uptime. */
 export function nowNs(): number {
   return Number(process.hrtime.bigint());
