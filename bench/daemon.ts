@@ -2,8 +2,8 @@ import { spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { askStatus, type Status } from "../src/status.ts";
-import { waitFor } from "../test/helpers/dovecot.ts";
 import { endOf, nowNs } from "./process.ts";
+import { waitFor } from "../test/helpers/wait.ts";
 
 const CLI = resolve(import.meta.dirname, "../dist/cli.js");
 const READY_PATIENCE_MS = 20_000;

@@ -2,9 +2,10 @@ import { execFileSync } from "node:child_process";
 import { encodeResolverRecord } from "../src/destinations/openchange/codec/resolver-record.ts";
 import { Resolver, resolverKey } from "../src/destinations/openchange/resolver.ts";
 
-import { freePort, startMemcached, type TestMemcached } from "../test/helpers/memcached.ts";
+import { startMemcached, type TestMemcached } from "../test/helpers/memcached.ts";
 import { userName } from "./journal.ts";
 import { built, OTHER_CORES, Program } from "./process.ts";
+import { freePort } from "../test/helpers/ports.ts";
 
 /** What a receiver counted: see nn-sink.c. */
 export interface Counted {

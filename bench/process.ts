@@ -17,9 +17,9 @@ export function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
-/** Nanoseconds that processes of one thread have run so far (Documentation/scheduler/sched-stats). */
-export function runNs(pids: readonly number[]): number {
-  return pids.reduce((sum, pid) => sum + Number(readFileSync(`/proc/${pid}/schedstat`, "latin1").split(" ", 1)[0]), 0);
+/** Nanoseconds that a process of one thread has run so far (Documentation/scheduler/sched-stats). */
+export function runNs(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/schedstat`, "latin1").split(" ", 1)[0]);
 }
 
 export function childrenOf(pid: number, name: string): number[] {

@@ -7,9 +7,8 @@ import { describe, test, type TestContext } from "node:test";
 import { encodeResolverRecord, Resolver } from "../src/index.ts";
 import { MemcachedServer } from "../src/protocols/memcached/server.ts";
 import { askStatus, type Status } from "../src/status.ts";
-import { waitFor } from "./helpers/dovecot.ts";
 import { startMemcached, type TestMemcached } from "./helpers/memcached.ts";
-import { freePort, startNanocatPull, type Peer } from "./helpers/nanocat.ts";
+import { startNanocatPull, type Peer } from "./helpers/nanocat.ts";
 import {
   makeWorkspace,
   newMailBytes,
@@ -20,6 +19,8 @@ import {
   type RunningDaemon,
   type Workspace,
 } from "./helpers/ocnotify.ts";
+import { freePort } from "./helpers/ports.ts";
+import { waitFor } from "./helpers/wait.ts";
 
 const PATIENCE_MS = 20_000;
 

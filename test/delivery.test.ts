@@ -7,8 +7,8 @@ import { Delivery } from "../src/delivery.ts";
 import type { Answers, Destination, DestinationStatus } from "../src/destinations/destination.ts";
 import type { EventRecord, MailboxEvent } from "../src/event.ts";
 import type { JournalDirectory } from "../src/journal/directory.ts";
-import { waitFor } from "./helpers/dovecot.ts";
 import { line, segmentName, TestJournal } from "./helpers/journal.ts";
+import { waitFor } from "./helpers/wait.ts";
 
 const SEGMENT = segmentName(100);
 /** Far more than may be in memory at once. */

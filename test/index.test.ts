@@ -6,9 +6,9 @@ import { join, resolve } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { createPush, encodeNewMail, Resolver } from "../src/index.ts";
-import { waitFor } from "./helpers/dovecot.ts";
 import { startMemcached } from "./helpers/memcached.ts";
 import { startProgram } from "./helpers/ocnotify.ts";
+import { waitFor } from "./helpers/wait.ts";
 
 const CHECKOUT = resolve(import.meta.dirname, "..");
 const run = promisify(execFile);

@@ -14,9 +14,9 @@ import {
   type Listener,
   type Notification,
 } from "../src/index.ts";
-import { waitFor } from "./helpers/dovecot.ts";
 import { startMemcached, type TestMemcached } from "./helpers/memcached.ts";
 import { askMemcached, CLI, makeWorkspace, ocnotify, startListener, type Workspace } from "./helpers/ocnotify.ts";
+import { waitFor } from "./helpers/wait.ts";
 
 const mail = (eml: string): { backend: string; eml: string; folder: string; separator: string } => ({
   backend: "sogo",

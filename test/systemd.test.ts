@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { createLog } from "../src/log.ts";
 import { systemd } from "../src/systemd.ts";
-import { waitFor } from "./helpers/dovecot.ts";
+import { waitFor } from "./helpers/wait.ts";
 
 /** Prints each datagram with the milliseconds of unix time; a datagram socket is what Node.js has not, and perl is on every Debian. */
 const RECEIVER = `

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { waitFor } from "../test/helpers/dovecot.ts";
+import { waitFor } from "../test/helpers/wait.ts";
 
 /** The handshake of SP with this protocol number. */
 function handshake(protocol: number): Buffer {

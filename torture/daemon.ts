@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { waitFor } from "../test/helpers/dovecot.ts";
+import { waitFor } from "../test/helpers/wait.ts";
 
 /** The program as `make build` leaves it. */
 const CLI = resolve(import.meta.dirname, "../dist/cli.js");

@@ -8,8 +8,7 @@ import { resolverKey } from "../src/destinations/openchange/resolver.ts";
 import { parseConfigString } from "../src/protocols/memcached/config-string.ts";
 import { MemcachedPool } from "../src/protocols/memcached/pool.ts";
 import { askStatus, type Status } from "../src/status.ts";
-import { waitFor } from "../test/helpers/dovecot.ts";
-import { freePort, startMemcached, type TestMemcached } from "../test/helpers/memcached.ts";
+import { startMemcached, type TestMemcached } from "../test/helpers/memcached.ts";
 import { buildNnPrograms, type NnPrograms } from "../test/helpers/nanocat.ts";
 import { ocnotify } from "../test/helpers/ocnotify.ts";
 import { DaemonProcess } from "./daemon.ts";
@@ -17,6 +16,8 @@ import { Random } from "./random.ts";
 import { NnReceiver, PullReceiver } from "./receivers.ts";
 import { Tally } from "./tally.ts";
 import { Writer } from "./writer.ts";
+import { freePort } from "../test/helpers/ports.ts";
+import { waitFor } from "../test/helpers/wait.ts";
 
 type DestinationStatus = Status["destinations"][string];
 

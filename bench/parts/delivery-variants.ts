@@ -1,15 +1,24 @@
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { startDovecot, type DovecotOptions, type RunningDovecot } from "../../test/helpers/dovecot.ts";
-import { freePort, startMemcached } from "../../test/helpers/memcached.ts";
+import { startMemcached } from "../../test/helpers/memcached.ts";
 import { startDaemon, type Daemon } from "../daemon.ts";
 import { userName } from "../journal.ts";
 import type { Bench } from "../part.ts";
 import { register, startSinks } from "../peers.ts";
 import type { Estimate } from "../stats.ts";
+import { freePort } from "../../test/helpers/ports.ts";
 
-/** Mailboxes stay small when each round has another. */
-export const USERS = Array.from({ length: 10 }, (_, index) => userName(index));
+/** Most turns of a round that a state has: see `Variant.turns`. */
+const MOST_TURNS = 3;
+/** Rounds after which a mailbox is delivered to again, so that mailboxes stay small. */
+const ROUNDS_APART = 10;
+const USERS = Array.from({ length: ROUNDS_APART * MOST_TURNS }, (_, index) => userName(index));
+
+/** Whom to deliver to. Each mailbox gets as many mails as any other, whatever turns its state has. */
+export function userOf(round: number, turn: number): string {
+  return USERS[(round % ROUNDS_APART) * MOST_TURNS + turn] ?? "";
+}
 
 /** Whom Dovecot delivers as, where the benchmark runs as root: see test/helpers/dovecot.ts. */
 export const MAIL_UID = process.getuid?.() === 0 ? 65_534 : (process.getuid?.() ?? 0);
@@ -18,6 +27,8 @@ export const MAIL_UID = process.getuid?.() === 0 ? 65_534 : (process.getuid?.() 
 export interface Variant {
   readonly name: string;
   readonly title: string;
+  /** Turns in each round: more where less than a percent is to be seen. */
+  readonly turns: number;
   /** The name of what it is compared with. */
   readonly base?: string;
   readonly bar?: string;
@@ -44,41 +55,48 @@ const AS_HEALTHY = {
 export const VARIANTS: readonly Variant[] = [
   {
     name: "plain",
+    turns: 1,
     title: "LMTP delivery, no plugin",
     start: async (bench) => ({ dovecot: await start(bench, []) }),
   },
   {
     name: "notify",
+    turns: MOST_TURNS,
     title: "… `notify` alone",
     base: "plain",
     start: async (bench) => ({ dovecot: await start(bench, ["notify"]) }),
   },
   {
     name: "no daemon",
+    turns: MOST_TURNS,
     title: "… `notify openchange`, no daemon runs",
     ...AT_MOST_2_PERCENT,
     start: (bench) => startWithPlugin(bench, "no daemon"),
   },
   {
     name: "healthy",
+    turns: 1,
     title: "… `notify openchange`, the daemon notifies",
     ...AT_MOST_2_PERCENT,
     start: (bench) => startWithPlugin(bench, "healthy"),
   },
   {
     name: "memcached stopped",
+    turns: 1,
     title: "… the daemon runs, memcached is stopped",
     ...AS_HEALTHY,
     start: (bench) => startWithPlugin(bench, "memcached stopped"),
   },
   {
     name: "every host dead",
+    turns: 1,
     title: "… the daemon runs, every host is dead",
     ...AS_HEALTHY,
     start: (bench) => startWithPlugin(bench, "every host dead"),
   },
   {
     name: "ox",
+    turns: 1,
     title: "… Dovecot's push_notification, driver ox",
     base: "notify",
     // Its settings here are those of 2.3.

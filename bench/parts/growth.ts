@@ -1,6 +1,5 @@
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { waitFor } from "../../test/helpers/dovecot.ts";
 import { startDaemon, type Daemon } from "../daemon.ts";
 import { segmentName, writeRecords } from "../journal.ts";
 import { thousands, type Bench, type Part, type PartResult, type Row } from "../part.ts";
@@ -8,6 +7,7 @@ import { register, spread, startHosts, startResolver, type Hosts } from "../peer
 import { plot } from "../plot.ts";
 import { cpuSeconds, nowNs, SENDER_CORE } from "../process.ts";
 import { median } from "../stats.ts";
+import { waitFor } from "../../test/helpers/wait.ts";
 
 const USERS = 1_000;
 const ROUNDS = 3;

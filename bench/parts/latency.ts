@@ -1,7 +1,6 @@
 import { chmodSync, chownSync, mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { startDovecot } from "../../test/helpers/dovecot.ts";
-import { freePort } from "../../test/helpers/memcached.ts";
 import { startDaemon } from "../daemon.ts";
 import { segmentName, writeRecords } from "../journal.ts";
 import { LmtpClient, type Delivered } from "../lmtp.ts";
@@ -10,6 +9,7 @@ import { register, spread, startResolver, startSinks, together, type Counted, ty
 import { nowNs } from "../process.ts";
 import { median, quantile } from "../stats.ts";
 import { MAIL_UID } from "./delivery-variants.ts";
+import { freePort } from "../../test/helpers/ports.ts";
 
 const USERS = 1_000;
 const RECEIVERS = 8;

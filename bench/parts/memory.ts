@@ -1,7 +1,6 @@
 import { appendFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { waitFor } from "../../test/helpers/dovecot.ts";
 import { startDaemon } from "../daemon.ts";
 import { recordLine, segmentName } from "../journal.ts";
 import { signed, thousands, type Bench, type Part, type PartResult } from "../part.ts";
@@ -9,6 +8,7 @@ import { register, spread, startHosts, startResolver } from "../peers.ts";
 import { cpuSeconds, mostOpenFiles, nowNs, residentMiB } from "../process.ts";
 import { median, slope } from "../stats.ts";
 import { runIdle } from "./start.ts";
+import { waitFor } from "../../test/helpers/wait.ts";
 
 const USERS = 100_000;
 /** Fewer where a process may not have so many files open. */

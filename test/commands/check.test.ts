@@ -5,8 +5,9 @@ import { after, before, describe, test } from "node:test";
 import type { Finding } from "../../src/check/finding.ts";
 import { Resolver } from "../../src/destinations/openchange/resolver.ts";
 import { startDovecot, type RunningDovecot } from "../helpers/dovecot.ts";
-import { freePort, startMemcached, type TestMemcached } from "../helpers/memcached.ts";
+import { startMemcached, type TestMemcached } from "../helpers/memcached.ts";
 import { ocnotify, startDaemon, startListener, stateDirOf, type RunningDaemon } from "../helpers/ocnotify.ts";
+import { freePort } from "../helpers/ports.ts";
 
 describe("ocnotify check", () => {
   let dovecot: RunningDovecot;

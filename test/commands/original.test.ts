@@ -2,11 +2,13 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { Resolver } from "../../src/destinations/openchange/resolver.ts";
 import { startMemcached, type TestMemcached } from "../helpers/memcached.ts";
-import { freePort, startNanocatPull, until, type Peer } from "../helpers/nanocat.ts";
+import { startNanocatPull, type Peer } from "../helpers/nanocat.ts";
 import { askMemcached, newMailBytes, ocnotify, type CliResult } from "../helpers/ocnotify.ts";
+import { freePort } from "../helpers/ports.ts";
+import { waitFor } from "../helpers/wait.ts";
 
 async function received(peer: Peer, ...expected: Buffer[]): Promise<void> {
-  await until(() => peer.messages.length >= expected.length, "the notification");
+  await waitFor("the notification", () => peer.messages.length >= expected.length);
   assert.deepEqual(peer.messages, expected);
 }
 

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { chownSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
-import { waitFor } from "../helpers/dovecot.ts";
 import { CLI, makeWorkspace, ocnotify, startProgram, type Workspace } from "../helpers/ocnotify.ts";
+import { waitFor } from "../helpers/wait.ts";
 
 const isRoot = process.getuid?.() === 0;
 

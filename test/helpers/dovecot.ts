@@ -12,10 +12,11 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { connect, createServer, type Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join, resolve } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { freePort } from "./ports.ts";
+import { waitFor } from "./wait.ts";
 
 /** Where `make -C plugin` leaves what it builds. */
 const BUILD_FOLDER = resolve(import.meta.dirname, "../../plugin");
@@ -91,31 +92,6 @@ function dovecotVersion(): [number, number] {
   const match = /^(\d+)\.(\d+)/.exec(execFileSync("dovecot", ["--version"], { encoding: "utf8" }));
   if (match === null) throw new Error("dovecot --version says no version");
   return [Number(match[1]), Number(match[2])];
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done, fail) => {
-    server.once("error", fail);
-    server.listen(0, "127.0.0.1", done);
-  });
-  const address = server.address();
-  await new Promise((done) => {
-    server.close(done);
-  });
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
-}
-
-/** Resolves once `condition` gives something truthy; tries again every few milliseconds. */
-export async function waitFor<T>(what: string, condition: () => T | Promise<T>, timeoutMs = 10_000): Promise<T> {
-  const deadline = Date.now() + timeoutMs;
-  for (;;) {
-    const value = await condition();
-    if (value) return value;
-    if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`);
-    await delay(5);
-  }
 }
 
 /** Runs a program to its end; a code other than 0 is for the caller to judge. */

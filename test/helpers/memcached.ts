@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 
 import type { MemcachedAddress } from "../../src/protocols/memcached/connection.ts";
+import { freePort } from "./ports.ts";
 
 /** A real memcached. */
 export interface TestMemcached {
@@ -20,20 +21,6 @@ export interface TestMemcached {
   /** SIGSTOP: connections are accepted by the kernel, and nobody answers. */
   pause(): void;
   resume(): void;
-}
-
-/** A loopback port that was free a moment ago. */
-export async function freePort(host = "127.0.0.1"): Promise<number> {
-  const server = createServer();
-  server.listen(0, host);
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") {
-    throw new Error("no port");
-  }
-  return address.port;
 }
 
 /** Starts Debian's `memcached` on a free loopback port, on `port` of `host`, or on a unix socket; it answers when this resolves. */

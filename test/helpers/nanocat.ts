@@ -1,34 +1,13 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
-
-const patienceMs = 20_000;
-
-/** Waits until `condition` holds; an error that says what was awaited if it does not within 20 s. */
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline = Date.now() + patienceMs;
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`still waiting for ${what} after ${patienceMs} ms`);
-    await delay(5);
-  }
-}
-
-/** A TCP port that was free a moment ago on `host`. */
-export async function freePort(host = "127.0.0.1"): Promise<number> {
-  const server = createServer().listen(0, host);
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
-}
+import { freePort } from "./ports.ts";
+import { waitFor } from "./wait.ts";
 
 /** A process of libnanomsg. */
 export interface Peer {
@@ -67,7 +46,7 @@ export async function startNnPull(programs: NnPrograms, address?: string): Promi
     }
     return Buffer.from(line, "hex");
   });
-  await until(() => ready || peer.process.exitCode !== null, `nn-pull on ${bound}`);
+  await waitFor(`nn-pull on ${bound}`, () => ready || peer.process.exitCode !== null);
   if (!ready) throw new Error(`nn-pull cannot bind ${bound}`);
   return peer;
 }
@@ -131,7 +110,7 @@ async function listening(peer: Peer): Promise<void> {
     socket.on("error", () => setTimeout(attempt, 10));
   };
   attempt();
-  await until(() => accepted || peer.process.exitCode !== null, `nanocat on ${peer.address}`);
+  await waitFor(`nanocat on ${peer.address}`, () => accepted || peer.process.exitCode !== null);
   if (!accepted) throw new Error(`nanocat ended on ${peer.address}`);
 }
 

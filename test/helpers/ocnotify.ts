@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { stringify } from "yaml";
-import { waitFor } from "./dovecot.ts";
+import { waitFor } from "./wait.ts";
 
 /** The program as `make build` leaves it. */
 export const CLI = resolve(import.meta.dirname, "../../dist/cli.js");

@@ -6,7 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { Resolver } from "../../src/destinations/openchange/resolver.ts";
 import { MemcachedServer } from "../../src/protocols/memcached/server.ts";
 import { askStatus, type Status } from "../../src/status.ts";
-import { deliverLda, lmtpDeliver, mail, startDovecot, waitFor, type RunningDovecot } from "../helpers/dovecot.ts";
+import { deliverLda, lmtpDeliver, mail, startDovecot, type RunningDovecot } from "../helpers/dovecot.ts";
 import { startMemcached, type TestMemcached } from "../helpers/memcached.ts";
 import { buildNnPrograms, startNanocatPull, startNnPull, type NnPrograms, type Peer } from "../helpers/nanocat.ts";
 import {
@@ -19,6 +19,7 @@ import {
   writeConfig,
   type RunningDaemon,
 } from "../helpers/ocnotify.ts";
+import { waitFor } from "../helpers/wait.ts";
 
 const PATIENCE_MS = 20_000;
 /** The user whose memcached is another one, on a unix socket. */

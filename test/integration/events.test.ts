@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { ImapFlow } from "imapflow";
+import type { ImapFlow } from "imapflow";
 import { bindPull, createListener, decodeNotification, Resolver, type Notification } from "../../src/index.ts";
 import { askStatus, type Status } from "../../src/status.ts";
-import { deliverLda, mail, startDovecot, waitFor, type RunningDovecot } from "../helpers/dovecot.ts";
+import { deliverLda, mail, startDovecot, type RunningDovecot } from "../helpers/dovecot.ts";
 import { startMemcached, type TestMemcached } from "../helpers/memcached.ts";
 import {
   makeWorkspace,
@@ -15,6 +15,8 @@ import {
   type RunningDaemon,
   type RunningListener,
 } from "../helpers/ocnotify.ts";
+import { waitFor } from "../helpers/wait.ts";
+import { openImap } from "../helpers/imap.ts";
 
 const PATIENCE_MS = 30_000;
 
@@ -115,15 +117,7 @@ describe("a change that a client makes through IMAP", () => {
       users: ["jdoe"],
       settings: { openchange_resolver: memcached.config },
     });
-    imap = new ImapFlow({
-      host: "127.0.0.1",
-      port: dovecot.imapPort,
-      secure: false,
-      doSTARTTLS: false,
-      auth: { user: "jdoe", pass: dovecot.password },
-      logger: false,
-    });
-    await imap.connect();
+    imap = await openImap(dovecot, "jdoe");
     for (const folder of ["Mark", "Work", "Entwürfe", "Входящие", "Many", "Copies"]) await imap.mailboxCreate(folder);
     listener = await startListener("jdoe", memcached.config);
     await start({ openchange: {} });

@@ -7,10 +7,10 @@ import {
   lmtpDeliver,
   mail,
   startDovecot,
-  waitFor,
   type JournalRecord,
   type RunningDovecot,
 } from "../helpers/dovecot.ts";
+import { waitFor } from "../helpers/wait.ts";
 
 const RESOLVER = "--SERVER=10.0.0.5:11211";
 

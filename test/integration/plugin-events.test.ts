@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { ImapFlow } from "imapflow";
+import type { ImapFlow } from "imapflow";
 import { mail, pop3, startDovecot, type JournalRecord, type RunningDovecot } from "../helpers/dovecot.ts";
+import { openImap } from "../helpers/imap.ts";
 
 type Facts = Record<string, unknown>;
 
@@ -64,15 +65,7 @@ namespace second {
 }
 `,
       });
-      imap = new ImapFlow({
-        host: "127.0.0.1",
-        port: dovecot.imapPort,
-        secure: false,
-        doSTARTTLS: false,
-        auth: { user: "jdoe", pass: dovecot.password },
-        logger: false,
-      });
-      await imap.connect();
+      imap = await openImap(dovecot, "jdoe");
       await imap.mailboxCreate("Arbeit & Büro");
       await imap.mailboxCreate(["Second", "Box"]);
       await imap.append("INBOX", mail("first", "<first@x>"));
@@ -274,15 +267,7 @@ test("a set too long for a record is split over records of at most 64 KiB, in ma
       await dovecot.doveadm(["copy", "-u", "jdoe", "Many", "mailbox", "Many", "ALL"]);
     }
     const everySecond = Array.from({ length: 2 ** (doublings - 1) }, (_, i) => firstUid + 2 * i);
-    const imap = new ImapFlow({
-      host: "127.0.0.1",
-      port: dovecot.imapPort,
-      secure: false,
-      doSTARTTLS: false,
-      auth: { user: "jdoe", pass: dovecot.password },
-      logger: false,
-    });
-    await imap.connect();
+    const imap = await openImap(dovecot, "jdoe");
     await imap.mailboxOpen("Many");
     for (let i = 0; i < everySecond.length; i += 512) {
       await imap.messageFlagsAdd(everySecond.slice(i, i + 512).join(","), ["second"], { uid: true });

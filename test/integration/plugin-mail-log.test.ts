@@ -1,15 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ImapFlow } from "imapflow";
+import type { ImapFlow } from "imapflow";
 import {
   deliverLda,
   lmtpDeliver,
   mail,
   startDovecot,
-  waitFor,
   type JournalRecord,
   type RunningDovecot,
 } from "../helpers/dovecot.ts";
+import { waitFor } from "../helpers/wait.ts";
+import { openImap } from "../helpers/imap.ts";
 
 const MAIL_LOG_EVENTS = "delete undelete expunge save copy mailbox_create mailbox_delete mailbox_rename flag_change";
 const STEPS = 250;
@@ -128,15 +129,7 @@ for (const format of ["maildir", "mdbox"] as const) {
       settings: { mail_log_events: MAIL_LOG_EVENTS, mail_log_fields: "uid box msgid size" },
     });
     try {
-      const imap = new ImapFlow({
-        host: "127.0.0.1",
-        port: dovecot.imapPort,
-        secure: false,
-        doSTARTTLS: false,
-        auth: { user: "jdoe", pass: dovecot.password },
-        logger: false,
-      });
-      await imap.connect();
+      const imap = await openImap(dovecot, "jdoe");
       await imap.mailboxOpen("INBOX");
       await script(dovecot, imap, pseudoRandom(20_261_123));
       await imap.logout();

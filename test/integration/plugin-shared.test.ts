@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { ImapFlow } from "imapflow";
+import type { ImapFlow } from "imapflow";
 import { lmtpDeliver, mail, startDovecot, type RunningDovecot } from "../helpers/dovecot.ts";
+import { openImap } from "../helpers/imap.ts";
 
 /** Private namespaces have a prefix and a separator of their own here, so that the two views of a mailbox differ. */
 describe("a mailbox of somebody else", () => {
@@ -59,15 +60,7 @@ namespace subscriptions {
     mkdirSync(virtual, { recursive: true });
     writeFileSync(join(virtual, "dovecot-virtual"), "Mine.Real\n  all\n");
     await lmtpDeliver(dovecot, [{ to: ["jdoe", "anna"], mail: mail("hello", "<1@x>") }]);
-    imap = new ImapFlow({
-      host: "127.0.0.1",
-      port: dovecot.imapPort,
-      secure: false,
-      doSTARTTLS: false,
-      auth: { user: "jdoe", pass: dovecot.password },
-      logger: false,
-    });
-    await imap.connect();
+    imap = await openImap(dovecot, "jdoe");
     // Else it puts the prefix of the private namespace before every other.
     imap.namespace = { prefix: "", delimiter: "." };
     await imap.mailboxCreate("shared.anna.Work");

@@ -22,10 +22,10 @@ import {
   readJournal,
   run,
   startDovecot,
-  waitFor,
   type CommandResult,
   type RunningDovecot,
 } from "../helpers/dovecot.ts";
+import { waitFor } from "../helpers/wait.ts";
 
 const PLUGIN = resolve(import.meta.dirname, "../../plugin");
 const HARNESS = join(PLUGIN, "build/journal-harness");

@@ -9,8 +9,8 @@ import { OcnotifyError } from "../../src/errors.ts";
 import { JournalDirectory } from "../../src/journal/directory.ts";
 import { Owners } from "../../src/journal/owners.ts";
 import type { Segment } from "../../src/journal/segment.ts";
-import { waitFor } from "../helpers/dovecot.ts";
 import { line, segmentName, TestJournal } from "../helpers/journal.ts";
+import { waitFor } from "../helpers/wait.ts";
 
 const SEGMENT = segmentName(100);
 

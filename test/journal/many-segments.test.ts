@@ -3,8 +3,8 @@ import { chownSync, readdirSync, writeFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import type { EventRecord } from "../../src/event.ts";
 import { Tail } from "../../src/journal/tail.ts";
-import { waitFor } from "../helpers/dovecot.ts";
 import { line, NOT_ROOT, segmentName, TestJournal } from "../helpers/journal.ts";
+import { waitFor } from "../helpers/wait.ts";
 
 let journal: TestJournal;
 

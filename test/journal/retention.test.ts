@@ -4,8 +4,8 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import type { EventRecord } from "../../src/event.ts";
 import { Retention } from "../../src/journal/retention.ts";
 import { BUCKET_SECONDS } from "../../src/journal/segment.ts";
-import { waitFor } from "../helpers/dovecot.ts";
 import { line, NOT_ROOT, type Reader, segmentName, STRANGE_UID, TestJournal } from "../helpers/journal.ts";
+import { waitFor } from "../helpers/wait.ts";
 
 const HOUR = 3_600_000;
 const NOW = Date.now();

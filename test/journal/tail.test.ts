@@ -21,8 +21,8 @@ import {
 import { afterEach, beforeEach, describe, it } from "node:test";
 import fc from "fast-check";
 import type { EventRecord } from "../../src/event.ts";
-import { waitFor } from "../helpers/dovecot.ts";
 import { line, NOT_ROOT, OWN_UID, segmentName, STRANGE_UID, TestJournal } from "../helpers/journal.ts";
+import { waitFor } from "../helpers/wait.ts";
 
 const SEGMENT = segmentName(100);
 

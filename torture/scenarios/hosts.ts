@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { freePort } from "../../test/helpers/memcached.ts";
 import { badWays, startBadHost, startBlackhole, type Stoppable } from "../bad-hosts.ts";
 import type { Scenario } from "../scenario.ts";
 import { must, usersNamed } from "../world.ts";
+import { freePort } from "../../test/helpers/ports.ts";
 
 const MOST_LATENCY_MS = 2_000;
 

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { freePort } from "../../test/helpers/memcached.ts";
 import { Proxy, type ProxyMode } from "../proxy.ts";
 import type { Scenario } from "../scenario.ts";
 import { must, usersNamed } from "../world.ts";
+import { freePort } from "../../test/helpers/ports.ts";
 
 /**
  * A memcached that was restarted is empty, and who looks a user up before his server has registered again finds nobody:

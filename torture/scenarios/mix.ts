@@ -1,9 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { freePort } from "../../test/helpers/memcached.ts";
 import { badWays, startBadHost } from "../bad-hosts.ts";
 import { Proxy, type ProxyMode } from "../proxy.ts";
 import type { Scenario } from "../scenario.ts";
 import { must, usersNamed } from "../world.ts";
+import { freePort } from "../../test/helpers/ports.ts";
 
 const SECONDS = 90;
 

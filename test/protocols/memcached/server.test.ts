@@ -11,7 +11,8 @@ import { fileURLToPath } from "node:url";
 
 import { MemcachedError } from "../../../src/protocols/memcached/errors.ts";
 import { MemcachedServer, type MemcachedServerOptions } from "../../../src/protocols/memcached/server.ts";
-import { freePort, startMemcached, type TestMemcached } from "../../helpers/memcached.ts";
+import { startMemcached, type TestMemcached } from "../../helpers/memcached.ts";
+import { freePort } from "../../helpers/ports.ts";
 
 const bytes = (text: string): Buffer => Buffer.from(text);
 

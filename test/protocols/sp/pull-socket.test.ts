@@ -13,7 +13,8 @@ import { encodeFrame } from "../../../src/protocols/sp/frame.ts";
 import { encodeHandshake } from "../../../src/protocols/sp/handshake.ts";
 import { bindPull, type PullOptions, type PullSocket } from "../../../src/protocols/sp/pull-socket.ts";
 import { createPush } from "../../../src/protocols/sp/push-socket.ts";
-import { buildNnPrograms, type NnPrograms, startNanocatPush, startNnPush, until } from "../../helpers/nanocat.ts";
+import { buildNnPrograms, type NnPrograms, startNanocatPush, startNnPush } from "../../helpers/nanocat.ts";
+import { waitFor } from "../../helpers/wait.ts";
 
 const anyPort = "tcp://127.0.0.1:0";
 
@@ -110,7 +111,7 @@ describe("a pull socket", () => {
       const wrong = startNanocatPush(pull.address, file, "pub");
       const right = startNnPush(programs, pull.address);
       try {
-        await until(() => errors.length > 0, "the peer to be dropped");
+        await waitFor("the peer to be dropped", () => errors.length > 0);
         assert.equal(errors[0]?.code, "ERR_SP_PEER_PROTOCOL");
         assert.match(errors[0]?.message ?? "", /is a PUB socket, and a PUSH socket was expected/);
         right.send(Buffer.from("still here"));
@@ -138,7 +139,7 @@ describe("a pull socket", () => {
         async (pull, errors) => {
           const bad = client(pull, bytes);
           await once(bad, "close");
-          await until(() => errors.length > 0, "the report");
+          await waitFor("the report", () => errors.length > 0);
           assert.equal(errors[0]?.code, code);
           assert.match(errors[0]?.message ?? "", /tcp:\/\/127\.0\.0\.1:\d+/);
           const good = createPush(pull.address);
@@ -156,7 +157,7 @@ describe("a pull socket", () => {
       const whole = encodeFrame(Buffer.from("whole"), "tcp");
       client(pull, Buffer.concat([push, whole, whole.subarray(0, 10)])).end();
       assert.deepEqual(await take(pull, 1), ["whole"]);
-      await until(() => errors.length > 0, "the report");
+      await waitFor("the report", () => errors.length > 0);
       assert.equal(errors[0]?.code, "ERR_SP_CLOSED");
     });
   });
@@ -174,11 +175,11 @@ describe("a pull socket", () => {
         });
         let before = -1;
         // The sender has come to a halt when a whole turn of the loop of both sides drained nothing.
-        await until(() => {
+        await waitFor("the sender to be held back", () => {
           const halted = drained === before && drained > 0;
           before = drained;
           return halted;
-        }, "the sender to be held back");
+        });
         assert.ok(drained < count, `${drained} of ${count} went through although nobody took any`);
         const messages = await take(pull, count);
         assert.deepEqual(
@@ -199,7 +200,7 @@ describe("a pull socket", () => {
       await Promise.all(Array.from({ length: 500 }, () => busy.send(Buffer.from("busy"))));
       await quiet.send(Buffer.from("quiet"));
       const first = await take(pull, 1);
-      await until(() => pull.peerCount === 2, "both peers");
+      await waitFor("both peers", () => pull.peerCount === 2);
       const next = await take(pull, 20);
       const more = await take(pull, 480);
       assert.equal([...first, ...next, ...more].filter((message) => message === "quiet").length, 1);

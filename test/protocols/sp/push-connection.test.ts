@@ -10,15 +10,9 @@ import { SpError } from "../../../src/protocols/sp/errors.ts";
 import { encodeFrame } from "../../../src/protocols/sp/frame.ts";
 import { encodeHandshake } from "../../../src/protocols/sp/handshake.ts";
 import { connectPush, type PushConnection } from "../../../src/protocols/sp/push-connection.ts";
-import {
-  buildNnPrograms,
-  freePort,
-  type NnPrograms,
-  type Peer,
-  startNanocatPull,
-  startNnPull,
-  until,
-} from "../../helpers/nanocat.ts";
+import { buildNnPrograms, type NnPrograms, type Peer, startNanocatPull, startNnPull } from "../../helpers/nanocat.ts";
+import { freePort } from "../../helpers/ports.ts";
+import { waitFor } from "../../helpers/wait.ts";
 
 const connectTimeoutMs = 5000;
 const shortTimeoutMs = 200;
@@ -66,7 +60,7 @@ async function delivers(peer: Peer): Promise<void> {
     let drained = 0;
     connection.write(Buffer.concat(frames.slice(0, 2)), () => drained++);
     for (const frame of frames.slice(2)) connection.write(frame, () => drained++);
-    await until(() => peer.messages.length === messages.length, "all messages");
+    await waitFor("all messages", () => peer.messages.length === messages.length);
     assert.deepEqual(peer.messages, messages);
     assert.equal(drained, 3);
     assert.equal(connection.bytesDrained, Buffer.concat(frames).length);
@@ -194,7 +188,7 @@ describe("a push connection to a peer that misbehaves", () => {
           reports++;
           assert.equal(error?.code, "ERR_SP_CLOSED");
         });
-        await until(() => reports > 0, "the report");
+        await waitFor("the report", () => reports > 0);
         connection.destroy();
         const late = await closed(connection);
         assert.equal(late?.code, "ERR_SP_CLOSED");

@@ -6,7 +6,7 @@ import { SpError } from "../../../src/protocols/sp/errors.ts";
 import { encodeHandshake } from "../../../src/protocols/sp/handshake.ts";
 import { bindPull, type PullSocket } from "../../../src/protocols/sp/pull-socket.ts";
 import { createPush } from "../../../src/protocols/sp/push-socket.ts";
-import { freePort } from "../../helpers/nanocat.ts";
+import { freePort } from "../../helpers/ports.ts";
 
 const anyPort = "tcp://127.0.0.1:0";
 
