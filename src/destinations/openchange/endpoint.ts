@@ -24,6 +24,8 @@ const IN_SOCKETS = 8 * 1024 * 1024;
 const TAKES_MS = 1_000;
 /** The same for one that has taken something after it was slow: the kernel frees a large buffer in large steps. */
 const TAKES_SLOWLY_MS = 5_000;
+/** A host that has taken nothing for so long is not worth waiting for any more. */
+const MAY_TAKE_MS = 10_000;
 /** A host that takes nothing for so long, or for which so many events wait, is slow. */
 const SLOW_MS = 100;
 const MANY = 4_096;
@@ -146,8 +148,12 @@ export class Endpoint {
 
   /** Whether the host takes what is sent, be it slowly. One that has failed must first show that it does again. */
   takes(now: number): boolean {
-    const often = now < this.#slowUntil ? TAKES_SLOWLY_MS : TAKES_MS;
-    return this.#connection !== undefined && !this.#failing && now - this.#drainedAt < often;
+    return this.#tookWithin(now < this.#slowUntil ? TAKES_SLOWLY_MS : TAKES_MS, now);
+  }
+
+  /** Whether it may yet: a slow host, or one that stands still, nobody knows. */
+  mayTake(now: number): boolean {
+    return this.#tookWithin(MAY_TAKE_MS, now);
   }
 
   push(job: Job): void {
@@ -231,6 +237,10 @@ export class Endpoint {
     clearImmediate(this.#flushing);
     this.#connection?.end();
     this.#connection = undefined;
+  }
+
+  #tookWithin(ms: number, now: number): boolean {
+    return this.#connection !== undefined && !this.#failing && now - this.#drainedAt < ms;
   }
 
   #schedule(): void {

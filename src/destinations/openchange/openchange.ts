@@ -18,8 +18,8 @@ const MAX_LOOKUPS = 100_000;
 /** So much may wait for hosts that take what is sent, be it slowly; beyond it the journal is left to wait. */
 const MANY_WAITING = 75_000;
 /**
- * The most that waits for all hosts. One that takes nothing must not hold up the others, so beyond this the one of them
- * with the most gives up its oldest.
+ * The most that waits for all hosts. Beyond it the journal waits as well, but not for long if the one with the most
+ * takes nothing: it must not hold up the others, so it gives up its oldest.
  */
 const MAX_WAITING = 200_000;
 /** The most that was sent and may yet have to be sent again, all hosts together. */
@@ -248,7 +248,7 @@ export class OpenChange implements Destination {
   /** Looked after at each tick: what comes between two is little beside the bounds. */
   #bound(now: number): void {
     const endpoints = [...this.#endpoints.values()];
-    let unconfirmed = endpoints.reduce((sum, endpoint) => sum + endpoint.unconfirmed, 0);
+    let unconfirmed = sumOf(endpoints, "unconfirmed");
     while (unconfirmed > MAX_UNCONFIRMED) {
       const most = withMost(endpoints, "unconfirmed");
       const before = most?.unconfirmed ?? 0;
@@ -257,11 +257,14 @@ export class OpenChange implements Destination {
       if (confirmed === 0) break;
       unconfirmed -= confirmed;
     }
-    const stuck = endpoints.filter((endpoint) => !endpoint.takes(now));
-    const stuckWaiting = stuck.reduce((sum, endpoint) => sum + endpoint.waiting, 0);
-    const waiting = endpoints.reduce((sum, endpoint) => sum + endpoint.waiting, 0);
-    this.#dropMost(stuck, waiting - MAX_WAITING);
-    const hold = waiting - stuckWaiting > MANY_WAITING;
+    const taking = sumOf(
+      endpoints.filter((endpoint) => endpoint.takes(now)),
+      "waiting",
+    );
+    const excess = sumOf(endpoints, "waiting") - MAX_WAITING;
+    const hopeful = excess > 0 && withMost(endpoints, "waiting")?.mayTake(now) === true;
+    if (!hopeful) this.#dropMost(endpoints, excess);
+    const hold = hopeful || taking > MANY_WAITING;
     if (this.#held && !hold) this.#answers.resume();
     this.#held = hold;
   }
@@ -466,6 +469,10 @@ export class OpenChange implements Destination {
     const busy = this.#unsettled + this.#lookingUp > 0;
     this.#tickIn(busy ? BUSY_TICK_MS : Math.min(IDLE_TICK_MS, this.#settings.endpoint.idleTimeoutMs + 1));
   }
+}
+
+function sumOf(endpoints: readonly Endpoint[], what: "waiting" | "unconfirmed"): number {
+  return endpoints.reduce((sum, endpoint) => sum + endpoint[what], 0);
 }
 
 function withMost(endpoints: readonly Endpoint[], what: "waiting" | "unconfirmed"): Endpoint | undefined {
