@@ -24,7 +24,10 @@ test: build ## All tests, on real Dovecot, memcached and libnanomsg
 	$(NODE_TEST) $$(find test -name '*.test.ts' | sort)
 
 test-dovecot-24: build ## The tests that need a Dovecot, against Debian 13's Dovecot 2.4
-	scripts/test-dovecot-24
+	scripts/test-dovecot trixie
+
+test-dovecot-2321: build ## The same against Dovecot 2.3.21, which Ubuntu 24.04 has, too
+	scripts/test-dovecot bookworm-backports
 
 torture: build ## Break everything again and again for some minutes (SEED=n, ONLY=name,name)
 	@SEED="$(SEED)" ONLY="$(ONLY)" node --import tsx torture/run.ts
@@ -65,4 +68,4 @@ lint: setup ## Types, lint, format, unused code
 format: setup ## Format the sources in place
 	npx oxfmt .
 
-.PHONY: help setup build demo test test-dovecot-24 deb test-deb install uninstall torture bench profile lint format
+.PHONY: help setup build demo test test-dovecot-24 test-dovecot-2321 deb test-deb install uninstall torture bench profile lint format

@@ -110,7 +110,8 @@ function plugins(output: string): { names: string[]; adds: boolean } {
   const block = /^\s*mail_plugins\s*\{([^}]*)\}/m.exec(output);
   if (block === null) {
     const list = /^\s*mail_plugins\s*=(.*)$/m.exec(output)?.[1] ?? "";
-    return { names: list.trim().split(/\s+/), adds: false };
+    // 2.3 quotes a list that begins with a space, as `$mail_plugins notify` makes it of an empty one.
+    return { names: list.replaceAll('"', "").trim().split(/\s+/), adds: false };
   }
   const names = [...(block[1] ?? "").matchAll(/^\s*(\S+)\s*=\s*yes\s*$/gm)].map(([, name = ""]) => name);
   return { names, adds: true };
