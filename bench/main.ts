@@ -126,7 +126,11 @@ async function main(): Promise<boolean> {
   // The helpers of the tests make their folders where this says.
   env["TMPDIR"] = mail;
   const bench: Bench = {
-    newFolder: (name) => mkdtempSync(join(folder, `${name}-`)),
+    newFolder(name) {
+      const path = mkdtempSync(join(folder, `${name}-`));
+      chmodSync(path, 0o755);
+      return path;
+    },
     atEnd: (step) => void undo.push(step),
     say,
     records: Number(env["RECORDS"] ?? 1_000_000),

@@ -103,6 +103,19 @@ export const VARIANTS: readonly Variant[] = [
     isFor: (dovecot) => dovecot.startsWith("2.3."),
     start: startWithOx,
   },
+  {
+    name: "notify in memory",
+    title: "mail in memory, so without fsync: `notify` alone",
+    turns: MOST_TURNS,
+    start: (bench) => inMemory(bench, async () => ({ dovecot: await start(bench, ["notify"]) })),
+  },
+  {
+    name: "no daemon in memory",
+    title: "mail in memory, so without fsync: `notify openchange`, no daemon runs",
+    turns: MOST_TURNS,
+    base: "notify in memory",
+    start: (bench) => inMemory(bench, () => startWithPlugin(bench, "no daemon")),
+  },
 ];
 
 async function start(
@@ -119,6 +132,17 @@ async function start(
   });
   bench.atEnd(() => dovecot.remove());
   return dovecot;
+}
+
+/** Has the helpers of the tests make their folders in memory for once. */
+async function inMemory(bench: Bench, start: () => Promise<Started>): Promise<Started> {
+  const before = process.env["TMPDIR"];
+  process.env["TMPDIR"] = bench.newFolder("mail");
+  try {
+    return await start();
+  } finally {
+    process.env["TMPDIR"] = before;
+  }
 }
 
 type State = "healthy" | "no daemon" | "memcached stopped" | "every host dead";

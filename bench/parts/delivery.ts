@@ -90,7 +90,7 @@ async function run(bench: Bench): Promise<PartResult> {
           named(variant.base ?? "")?.paced,
         ),
       ),
-      cpuRow(named("no daemon")?.cpu ?? [], named("notify")?.cpu ?? []),
+      cpuRow(named("no daemon in memory")?.cpu ?? [], named("notify in memory")?.cpu ?? []),
       {
         what: "CPU time of the daemon per delivery, one after the other",
         figure: ms(daemonCpuUs * 1e3),
@@ -124,7 +124,7 @@ function rowOf({ base, bar, isMet }: Variant, what: string, rounds: Rounds, base
 /** What of a delivery no scheduler and no other process can blur. */
 function cpuRow(own: readonly number[], base: readonly number[]): Row {
   return {
-    what: "CPU time of the LMTP process per delivery, `notify openchange`",
+    what: "CPU time of the LMTP process per delivery in memory, `notify openchange`",
     figure: ms(median(own)),
     against: `notify: ${ms(median(base))}`,
     ratio: `${interval(changeOf(own, base))}, ${differenceOf(own, base)}`,

@@ -29,7 +29,6 @@ interface Scene {
 /** Dovecot, the daemon, and a client that delivers to a user for whom it is registered itself. */
 async function setUp(bench: Bench): Promise<Scene> {
   const folder = bench.newFolder("latency");
-  chmodSync(folder, 0o755);
   const journal = join(folder, "journal");
   mkdirSync(journal);
   chmodSync(journal, 0o3733);
