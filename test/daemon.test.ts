@@ -21,6 +21,7 @@ import {
 } from "./helpers/ocnotify.ts";
 import { freePort } from "./helpers/ports.ts";
 import { waitFor } from "./helpers/wait.ts";
+import { pauseProcess } from "./helpers/pause.ts";
 
 const PATIENCE_MS = 20_000;
 
@@ -369,7 +370,7 @@ describe("the daemon", { concurrency: 4 }, () => {
   test("is refused also while the first one does not answer", async (t) => {
     const w = await world(t);
     const daemon = await w.start();
-    process.kill(daemon.pid, "SIGSTOP");
+    pauseProcess(daemon.pid);
     const args = ["run", "--journal", w.workspace.journal, "--state-dir", w.workspace.stateDir];
     const { code, stderr } = await ocnotify(args).finally(() => process.kill(daemon.pid, "SIGCONT"));
     assert.equal(code, 1);

@@ -1,8 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { waitFor } from "../test/helpers/wait.ts";
+import { pauseProcess } from "../test/helpers/pause.ts";
 
 /** The handshake of SP with this protocol number. */
 function handshake(protocol: number): Buffer {
@@ -72,10 +71,7 @@ export async function startBlackhole(port: number): Promise<Stoppable> {
   const child = spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] });
   const ended = once(child, "close");
   await once(child.stdout, "data");
-  child.kill("SIGSTOP");
-  await waitFor("the blackhole to be stopped", () =>
-    / T /.test(readFileSync(`/proc/${child.pid}/stat`, "latin1").replace(/\(.*\)/, "")),
-  );
+  pauseProcess(child.pid ?? 0);
   const fillers: Socket[] = [];
   // Until one is not taken any more.
   for (let taken = true; taken;) {

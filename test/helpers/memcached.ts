@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 
 import type { MemcachedAddress } from "../../src/protocols/memcached/connection.ts";
 import { freePort } from "./ports.ts";
+import { pauseProcess } from "./pause.ts";
 
 /** A real memcached. */
 export interface TestMemcached {
@@ -58,8 +58,7 @@ export async function startMemcached(
       child = await launch(args, address);
     },
     pause() {
-      child.kill("SIGSTOP");
-      awaitStopped(child.pid ?? 0);
+      pauseProcess(child.pid ?? 0);
     },
     resume: () => void child.kill("SIGCONT"),
   };
@@ -82,18 +81,6 @@ async function launch(args: readonly string[], address: MemcachedAddress): Promi
   // A test that forgets to stop it must not hang.
   child.unref();
   return child;
-}
-
-/** Its threads stop one after the other, and one that still runs would still answer. */
-function awaitStopped(pid: number): void {
-  const deadline = Date.now() + 5000;
-  const stopped = (thread: string): boolean =>
-    / T /.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, "latin1").replace(/\(.*\)/, ""));
-  while (!readdirSync(`/proc/${pid}/task`).every(stopped)) {
-    if (Date.now() > deadline) {
-      throw new Error(`memcached ${pid} does not stop`);
-    }
-  }
 }
 
 /** Whether a memcached answers there. */

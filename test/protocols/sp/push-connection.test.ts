@@ -13,6 +13,7 @@ import { connectPush, type PushConnection } from "../../../src/protocols/sp/push
 import { buildNnPrograms, type NnPrograms, type Peer, startNanocatPull, startNnPull } from "../../helpers/nanocat.ts";
 import { freePort } from "../../helpers/ports.ts";
 import { waitFor } from "../../helpers/wait.ts";
+import { pauseProcess } from "../../helpers/pause.ts";
 
 const connectTimeoutMs = 5000;
 const shortTimeoutMs = 200;
@@ -112,7 +113,7 @@ describe("a push connection to real libnanomsg", () => {
   it("gives up on a process that is stopped, which the kernel still accepts for", async () => {
     const peer = await startNnPull(programs);
     try {
-      peer.process.kill("SIGSTOP");
+      pauseProcess(peer.process.pid ?? 0);
       await assert.rejects(open(peer.address, shortTimeoutMs), { code: "ERR_SP_TIMEOUT", canRetry: true });
     } finally {
       await peer.stop();
