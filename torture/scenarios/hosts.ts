@@ -4,7 +4,8 @@ import type { Scenario } from "../scenario.ts";
 import { must, usersNamed } from "../world.ts";
 import { freePort } from "../../test/helpers/ports.ts";
 
-const MOST_LATENCY_MS = 2_000;
+/** On a quiet machine it is a tenth of it. */
+const MOST_LATENCY_MS = 5_000;
 
 export const badHosts: Scenario = {
   name: "hosts",
@@ -92,8 +93,6 @@ export const deadHosts: Scenario = {
     await world.load(good, world.size(200, 1_000), 100);
     const busy = (daemon.cpu() - cpu) / ((performance.now() - start) / 1000);
     const latency = tally.latency();
-    must(latency.most < MOST_LATENCY_MS, `others waited ${latency.most} ms`);
-    must(busy < 0.6, `${Math.round(busy * 100)} % of a processor while the hosts are dead`);
     await world.until(
       "the dead hosts' notifications to expire",
       async () => (await world.status()).waiting === 0,
@@ -102,6 +101,8 @@ export const deadHosts: Scenario = {
     for (const host of dead) tally.excuse(host);
     await world.arrival();
     await world.checkStatus({ dropped: dead.length * events, reason: "expired" });
+    must(latency.most < MOST_LATENCY_MS, `others waited ${latency.most} ms`);
+    must(busy < 0.6, `${Math.round(busy * 100)} % of a processor while the hosts are dead`);
     const lines = daemon.log.length;
     must(lines < 2 * dead.length + 100, `${lines} lines in the log`);
     world.note(

@@ -16,6 +16,11 @@ const scratch = Buffer.allocUnsafe(CHUNK * 3);
  * is kept this long, and sent again when the connection breaks meanwhile. More than a server needs to read it.
  */
 const CONFIRM_MS = 1_000;
+/**
+ * Bytes that a host certainly reads in a millisecond. After a burst the sockets hold much, nobody sees how much, so what
+ * was drained is kept for as long as reading it would take at this pace.
+ */
+const CERTAIN_PACE = 1_000;
 /** The same for a host that was slow: the sockets between were full, and it has all that yet to read. */
 const SLOW_CONFIRM_MS = 10_000;
 /** What the sockets between hold at most, or nearly. To take so much more, the host must have read what was before. */
@@ -71,6 +76,8 @@ interface Chunk {
   drainedAt: number;
   /** How many bytes of this connection the kernel had then taken. */
   drainedBytes: number;
+  /** When the host has read it even at the certain pace. */
+  readAt: number;
 }
 
 interface Current {
@@ -100,6 +107,8 @@ export class Endpoint {
   #drainingSince = 0;
   /** When the host took something last. */
   #drainedAt = 0;
+  /** When the host will have read everything at the certain pace. */
+  #readAt = 0;
   /** Until when the host may have much to read that was drained long ago. */
   #slowUntil = 0;
   readonly #backoff: Backoff;
@@ -277,6 +286,7 @@ export class Endpoint {
     const now = performance.now();
     this.#connection = undefined;
     this.#draining = undefined;
+    this.#readAt = 0;
     const again: Job[] = [];
     for (const chunk of this.#sent) {
       for (const job of chunk.jobs) again.push(job);
@@ -300,7 +310,7 @@ export class Endpoint {
 
   #flush(connection: PushConnection): void {
     if (this.#draining !== undefined) return;
-    const chunk: Chunk = { jobs: [], counts: [], drainedAt: 0, drainedBytes: 0 };
+    const chunk: Chunk = { jobs: [], counts: [], drainedAt: 0, drainedBytes: 0, readAt: 0 };
     const length = this.#fill(chunk, connection.transport);
     if (length === 0) {
       for (const job of chunk.jobs) this.#events.sent(job, 0);
@@ -315,6 +325,8 @@ export class Endpoint {
       chunk.drainedAt = performance.now();
       this.#drainedAt = chunk.drainedAt;
       chunk.drainedBytes = connection.bytesDrained;
+      this.#readAt = Math.max(this.#readAt, chunk.drainedAt) + length / CERTAIN_PACE;
+      chunk.readAt = this.#readAt;
       this.#draining = undefined;
       if (chunk.drainedAt - this.#drainingSince > SLOW_MS) this.#slowUntil = chunk.drainedAt + SLOW_CONFIRM_MS;
       if (this.waiting < MANY) this.#slow = false;
@@ -371,11 +383,13 @@ export class Endpoint {
     let confirmed = 0;
     for (const chunk of this.#sent) {
       if (chunk.drainedAt === 0) break;
-      const age = now - chunk.drainedAt;
-      if (age < CONFIRM_MS) break;
+      if (now - chunk.drainedAt < CONFIRM_MS) break;
       // While the host takes nothing, what it took last may still lie unread.
-      const keptMs = stalled ? Infinity : now < this.#slowUntil ? SLOW_CONFIRM_MS : CONFIRM_MS;
-      if (age < keptMs && drained - chunk.drainedBytes < IN_SOCKETS) break;
+      const unread =
+        stalled ||
+        now - chunk.readAt < CONFIRM_MS ||
+        (now < this.#slowUntil && now - chunk.drainedAt < SLOW_CONFIRM_MS);
+      if (unread && drained - chunk.drainedBytes < IN_SOCKETS) break;
       confirmed++;
     }
     this.#confirmFirst(confirmed);
