@@ -26,6 +26,7 @@ const MAX_WAITING = 200_000;
 const MAX_UNCONFIRMED = 150_000;
 /** So many users of a host that refuses are looked up again at once. */
 const MANY_USERS = 1_000;
+const ASK_AGAIN_MS = 10_000;
 /** No more often than this it is told how much was given up for one reason. */
 const GIVEN_UP_MS = 10_000;
 const BUSY_TICK_MS = 250;
@@ -82,6 +83,9 @@ export class OpenChange implements Destination {
   /** Reading waits: for look-ups, for hosts. */
   #paused = false;
   #held = false;
+  /** When it was last looked up who is still registered at a host that refuses. */
+  readonly #askedAgain = new WeakMap<Endpoint, number>();
+  #askingAgain: Promise<void> = Promise.resolve();
   readonly #givenUp = new Map<DropReason, { at: number; dropped: number; hosts: Set<string> }>();
   #ticking: NodeJS.Timeout | undefined;
   #tickingIdly = false;
@@ -352,7 +356,16 @@ export class OpenChange implements Destination {
     }
     const expired = endpoint.takeExpired((Date.now() - timeToLiveMs) * 1000);
     this.#giveUp(host, expired, "expired", error.message);
-    if (error.code === "ERR_SP_REFUSED") void this.#takeUnregistered(endpoint);
+    if (error.code === "ERR_SP_REFUSED") this.#askAgain(endpoint);
+  }
+
+  /** One host after the other, and not at each attempt: a user may have a thousand that are dead, in one long record. */
+  #askAgain(endpoint: Endpoint): void {
+    const now = performance.now();
+    const before = this.#askedAgain.get(endpoint);
+    if (before !== undefined && now - before < ASK_AGAIN_MS) return;
+    this.#askedAgain.set(endpoint, now);
+    this.#askingAgain = this.#askingAgain.then(() => (this.#closed ? undefined : this.#takeUnregistered(endpoint)));
   }
 
   /** A server that stops in order unregisters before it closes: what it did not take is for nobody any more. */
