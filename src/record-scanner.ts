@@ -4,6 +4,7 @@ import { countUids } from "./sequence-set.ts";
 /** The fields of a record that a destination needs; the others are checked and not built. */
 type Scanned = Omit<MessageNew | MessageAppend, "messageId" | "session" | "service" | "size" | "uidvalidity">;
 
+const NEWLINE = 0x0a;
 const QUOTE = 0x22;
 const COMMA = 0x2c;
 const BACKSLASH = 0x5c;
@@ -60,18 +61,20 @@ export class RecordScanner {
   readonly #start: Field = fieldOf(["", STRING, -1]);
   /** The last value of each field that is kept, and whether the record at hand has it. */
   readonly #texts: string[] = FIELDS.map(() => "");
+  /** Behind the newline of the line that was scanned last. */
+  end = 0;
   readonly #present: boolean[] = FIELDS.map(() => false);
 
-  /** @returns undefined when the line is not of that form, which says nothing about it */
-  scan(line: Buffer): Scanned | undefined {
-    const length = line.length;
-    if (line[length - 1] !== CLOSING || length <= START.length || !sameBytes(START, line, 0, START.length)) {
-      return undefined;
-    }
+  /**
+   * Reads the line that begins at `from` in bytes that end at `limit`; afterwards `end` is behind its newline.
+   * @returns undefined when the line is not of that form or has no end, which says nothing about it
+   */
+  scan(line: Buffer, from: number, limit: number): Scanned | undefined {
+    if (limit - from <= START.length || !sameBytes(START, line, from, START.length)) return undefined;
     const present = this.#present.fill(false);
     let ts = -1;
     let before = this.#start;
-    for (let at = START.length; ;) {
+    for (let at = from + START.length; ;) {
       const field: Field | undefined = this.#fieldAt(line, at, before);
       if (field === undefined) return undefined;
       before.follower = field;
@@ -79,13 +82,13 @@ export class RecordScanner {
       at += field.key.length;
       let end: number;
       if (field.kind === UINT) {
-        end = endOfNumber(line, at);
+        end = endOfNumber(line, at, limit);
         if (end === -1) return undefined;
         if (field.slot === TS) ts = numberAt(line, at, end);
       } else {
         if (line[at] !== QUOTE) return undefined;
         at++;
-        end = endOfString(line, at);
+        end = endOfString(line, at, limit);
         if (end === -1) return undefined;
         if (field.kind === KEPT) {
           if (!this.#keep(field, line, at, end)) return undefined;
@@ -93,7 +96,11 @@ export class RecordScanner {
         }
         end++;
       }
-      if (end === length - 1) break;
+      if (end + 1 >= limit) return undefined;
+      if (line[end] === CLOSING && line[end + 1] === NEWLINE) {
+        this.end = end + 2;
+        break;
+      }
       if (line[end] !== COMMA) return undefined;
       at = end + 1;
     }
@@ -155,8 +162,8 @@ function sameBytes(expected: Buffer, line: Buffer, from: number, length: number)
 }
 
 /** Where the string ends that begins at `from`; -1 for one with an escape or a control character. */
-function endOfString(line: Buffer, from: number): number {
-  for (let at = from; at < line.length; at++) {
+function endOfString(line: Buffer, from: number, limit: number): number {
+  for (let at = from; at < limit; at++) {
     const byte = line[at] as number;
     if (byte === QUOTE) return at;
     if (byte === BACKSLASH || byte < 0x20) return -1;
@@ -165,9 +172,9 @@ function endOfString(line: Buffer, from: number): number {
 }
 
 /** Behind the digits at `from`; -1 for what is not a plain whole number that JavaScript can surely hold. */
-function endOfNumber(line: Buffer, from: number): number {
+function endOfNumber(line: Buffer, from: number, limit: number): number {
   let at = from;
-  while (at < line.length && (line[at] as number) >= 0x30 && (line[at] as number) <= 0x39) at++;
+  while (at < limit && (line[at] as number) >= 0x30 && (line[at] as number) <= 0x39) at++;
   const digits = at - from;
   return digits === 0 || digits > 16 || (digits === 16 && line[from] === 0x39) || (digits > 1 && line[from] === 0x30)
     ? -1

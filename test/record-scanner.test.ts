@@ -37,7 +37,9 @@ function parsed(line: string): Record<string, unknown> | undefined {
 }
 
 function scanned(scanner: RecordScanner, line: string): Record<string, unknown> | undefined {
-  const event = scanner.scan(Buffer.from(line));
+  const bytes = Buffer.from(`before\n${line}\nbehind`);
+  const event = scanner.scan(bytes, 7, bytes.length);
+  if (event !== undefined) assert.equal(scanner.end, bytes.length - 6);
   return event === undefined ? undefined : { ...event };
 }
 
@@ -47,6 +49,13 @@ describe("scanning records", () => {
     const scanner = new RecordScanner();
     assert.notEqual(scanned(scanner, line), undefined);
     for (let time = 0; time < 3; time++) assert.deepEqual(scanned(scanner, line), parsed(line));
+  });
+
+  it("leaves a line without its end, cut anywhere", () => {
+    const scanner = new RecordScanner();
+    const bytes = Buffer.from(`${JSON.stringify(RECORD)}\n`);
+    for (let limit = 0; limit < bytes.length; limit++) assert.equal(scanner.scan(bytes, 0, limit), undefined);
+    assert.notEqual(scanner.scan(bytes, 0, bytes.length), undefined);
   });
 
   it("does not mix up one record with the one before", () => {

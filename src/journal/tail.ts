@@ -53,6 +53,7 @@ export class Tail {
   readonly #wake: () => void;
   readonly #stopListening: () => void;
   #unanswered = 0;
+  #scanned = 0;
 
   /**
    * @param cursor where to begin; a segment that it does not name is read from its start
@@ -263,9 +264,10 @@ export class Tail {
     const read = this.#directory.read(segment, from, chunk, Math.min(CHUNK, segment.size - from));
     let at = 0;
     for (;;) {
-      const end = chunk.indexOf(NEWLINE, at);
+      let event = this.#scan(at, read);
+      const end = event === undefined ? chunk.indexOf(NEWLINE, at) : this.#scanned;
       if (end === -1 || end >= read) break;
-      const event = this.#parse(undefined, from + at, chunk.subarray(at, end));
+      event ??= this.#parse(undefined, from + at, chunk.subarray(at, end));
       if (event !== undefined && overtaking.mayOvertake(event.user)) {
         const record: EventRecord = { segment, offset: from + at, ts: event.ts, event };
         progress.ahead.set(record.offset, record);
@@ -293,11 +295,12 @@ export class Tail {
     const from = progress.readAt;
     let at = 0;
     while (at < read && !progress.distrusted) {
-      const end = chunk.indexOf(NEWLINE, at);
+      const isRead = progress.passAhead(from + at);
+      const event = isRead || progress.skipping ? undefined : this.#scan(at, read);
+      const end = event === undefined ? chunk.indexOf(NEWLINE, at) : this.#scanned;
       if (end === -1 || end >= read) break;
-      if (end > at && !progress.passAhead(from + at)) {
-        this.#readLine(progress, from + at, chunk.subarray(at, end), records);
-      }
+      if (event !== undefined) this.#take(progress, from + at, event, records);
+      else if (end > at && !isRead) this.#readLine(progress, from + at, chunk.subarray(at, end), records);
       progress.skipping = false;
       if (!progress.distrusted) at = end + 1;
     }
@@ -326,12 +329,25 @@ export class Tail {
       event = this.#parse(undefined, offset + start, line.subarray(start));
       if (event === undefined) return;
     }
+    this.#take(progress, offset + start, event, records);
+  }
+
+  #take(progress: Progress, offset: number, event: MailboxEvent, records: EventRecord[]): void {
     if (!this.#mayName(progress, offset, event)) return;
-    const record: EventRecord = { segment: progress.segment, offset: offset + start, ts: event.ts, event };
+    const record: EventRecord = { segment: progress.segment, offset, ts: event.ts, event };
     progress.unanswered.add(record);
     this.#unanswered++;
     this.counters.records++;
     records.push(record);
+  }
+
+  /** The event of the line at `at` in the chunk, when it is one for the scanner; `#scanned` is then where it ends. */
+  #scan(at: number, read: number): MailboxEvent | undefined {
+    const scanner = this.#scanner;
+    if (scanner === undefined) return undefined;
+    const event = scanner.scan(this.#chunk, at, Math.min(read, at + MAX_LINE + 1));
+    this.#scanned = scanner.end - 1;
+    return event;
   }
 
   /** @param progress whom to tell of a line that is no record; undefined when that has been done */
@@ -341,7 +357,7 @@ export class Tail {
       return undefined;
     }
     try {
-      return this.#scanner?.scan(line) ?? parseRecord(line.toString());
+      return parseRecord(line.toString());
     } catch (error) {
       if (progress !== undefined) this.#malformed(progress, offset, (error as Error).message);
       return undefined;

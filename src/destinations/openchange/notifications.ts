@@ -31,7 +31,34 @@ export function isNotified(event: MailboxEvent, settings: NotificationSettings):
  * The notifications of an event that `isNotified`, in the order of its UIDs, made as they are asked for: an event about
  * 50,000 messages needs no more memory than one about two.
  */
-export function* notificationsOf(event: MailboxEvent, settings: NotificationSettings): Generator<Notification, void> {
+export function notificationsOf(event: MailboxEvent, settings: NotificationSettings): Iterator<Notification, void> {
+  if (!settings.extended && "uids" in event && event.uids !== undefined && SINGLE_UID.test(event.uids)) {
+    const { mailbox: folder, sep: separator } = event;
+    const eml = emlName(event.uids);
+    return new Single({ type: "NewMail", backend: event.backend ?? settings.backend, eml, folder, separator });
+  }
+  return notificationsOfSet(event, settings);
+}
+
+const SINGLE_UID = /^\d+$/;
+const DONE: IteratorReturnResult<void> = { done: true, value: undefined };
+
+/** One new mail is what nearly every event is, and a generator costs more than all else that is made for it. */
+class Single implements Iterator<Notification, void> {
+  #notification: Notification | undefined;
+
+  constructor(notification: Notification) {
+    this.#notification = notification;
+  }
+
+  next(): IteratorResult<Notification, void> {
+    const value = this.#notification;
+    this.#notification = undefined;
+    return value === undefined ? DONE : { done: false, value };
+  }
+}
+
+function* notificationsOfSet(event: MailboxEvent, settings: NotificationSettings): Generator<Notification, void> {
   if (!("uids" in event) || event.uids === undefined) return;
   const backend = event.backend ?? settings.backend;
   const { mailbox: folder, sep: separator } = event;

@@ -20,7 +20,7 @@ export interface NewMail {
 const headerLength = 3;
 
 /** How OpenChange names the message with that IMAP UID. */
-export function emlName(uid: number): string {
+export function emlName(uid: number | string): string {
   return `${uid}.eml`;
 }
 
