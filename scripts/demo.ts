@@ -1,7 +1,8 @@
 // What ocnotify does, shown on real parts that are started for it: `make demo`.
-import { deliverLda, lmtpDeliver, mail, startDovecot, waitFor } from "../test/helpers/dovecot.ts";
+import { deliverLda, lmtpDeliver, mail, startDovecot } from "../test/helpers/dovecot.ts";
 import { startMemcached } from "../test/helpers/memcached.ts";
 import { startDaemon, startListener, stateDirOf, type RunningListener } from "../test/helpers/ocnotify.ts";
+import { waitFor } from "../test/helpers/wait.ts";
 
 const USER = "jdoe@example.com";
 const cleanUp: (() => Promise<unknown>)[] = [];

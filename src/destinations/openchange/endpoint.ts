@@ -52,6 +52,10 @@ export interface EndpointEvents {
   encodedLength(notification: Notification): number;
   /** Writes it at `offset` and returns the offset behind it. */
   write(target: Buffer, offset: number, notification: Notification): number;
+  /** Whether one more connection may be opened now; if not, it is asked again at the next tick. */
+  mayConnect(): boolean;
+  /** A connection is being opened (1), or has failed or ended (-1). */
+  connections(change: 1 | -1): void;
   /** All of a job has been encoded: its event is not needed any more unless it has to be sent again. */
   encoded(job: Job): void;
   /** One of a job's notifications cannot be encoded. @returns whether to go on with the next; else the job is settled */
@@ -143,16 +147,16 @@ export class Endpoint {
     return this.#waiting.length + (this.#current === undefined ? 0 : 1);
   }
 
-  get connected(): boolean {
-    return this.#connection !== undefined;
-  }
-
   /**
    * Whether what is pushed now will have to wait for long: the host is not there, takes nothing, or less than comes.
    * As the last tick saw it: a host that is only busy for a moment is not slow.
    */
   get slow(): boolean {
     return this.#slow;
+  }
+
+  get connected(): boolean {
+    return this.#connection !== undefined;
   }
 
   /** Whether the host takes what is sent, be it slowly. One that has failed must first show that it does again. */
@@ -183,13 +187,19 @@ export class Endpoint {
     }
     if (this.size > 0) {
       this.#idleSince = 0;
+      if (this.#connection === undefined && this.#retry === undefined) this.#schedule();
     } else if (this.#idleSince === 0) {
       this.#idleSince = now;
     } else if (now - this.#idleSince > this.#settings.idleTimeoutMs && !this.#connecting) {
-      this.#connection?.end();
-      this.#connection = undefined;
+      this.hangUp();
       this.#events.idle(this);
     }
+  }
+
+  /** Ends the connection; another is opened when there is something to send again. */
+  hangUp(): void {
+    this.#connection?.end();
+    this.#forgetConnection();
   }
 
   /** Takes the oldest that were sent as received, before their time, until there are no more than `most`. */
@@ -244,8 +254,7 @@ export class Endpoint {
     this.#closed = true;
     clearTimeout(this.#retry);
     clearImmediate(this.#flushing);
-    this.#connection?.end();
-    this.#connection = undefined;
+    this.hangUp();
   }
 
   #tookWithin(ms: number, now: number): boolean {
@@ -263,8 +272,9 @@ export class Endpoint {
   }
 
   #connect(): void {
-    if (this.#closed || this.waiting === 0) return;
+    if (this.#closed || this.waiting === 0 || !this.#events.mayConnect()) return;
     this.#connecting = true;
+    this.#events.connections(1);
     connectPush(this.#address, { connectTimeoutMs: this.#settings.connectTimeoutMs }).then(
       (connection) => {
         this.#connecting = false;
@@ -277,14 +287,20 @@ export class Endpoint {
       },
       (error: SpError) => {
         this.#connecting = false;
+        this.#events.connections(-1);
         if (!this.#closed) this.#lost(error);
       },
     );
   }
 
+  #forgetConnection(): void {
+    if (this.#connection !== undefined) this.#events.connections(-1);
+    this.#connection = undefined;
+  }
+
   #lost(error: SpError | undefined): void {
     const now = performance.now();
-    this.#connection = undefined;
+    this.#forgetConnection();
     this.#draining = undefined;
     this.#readAt = 0;
     const again: Job[] = [];

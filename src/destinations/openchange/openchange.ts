@@ -27,6 +27,8 @@ const MAX_UNCONFIRMED = 150_000;
 /** So many users of a host that refuses are looked up again at once. */
 const MANY_USERS = 1_000;
 const ASK_AGAIN_MS = 10_000;
+/** Connections that are open at once; with more hosts, those with nothing to send make room for the others. */
+const MAX_CONNECTIONS = 4_096;
 /** No more often than this it is told how much was given up for one reason. */
 const GIVEN_UP_MS = 10_000;
 const BUSY_TICK_MS = 250;
@@ -80,6 +82,7 @@ export class OpenChange implements Destination {
   readonly #endpointEvents: EndpointEvents;
   #lookingUp = 0;
   #unsettled = 0;
+  #connections = 0;
   /** Reading waits: for look-ups, for hosts. */
   #paused = false;
   #held = false;
@@ -103,6 +106,8 @@ export class OpenChange implements Destination {
       notifications: (job) => this.#notifications(job),
       encodedLength: (notification) => this.#encoder.encodedLength(notification),
       write: (target, offset, notification) => this.#encoder.write(target, offset, notification),
+      mayConnect: () => this.#connections < MAX_CONNECTIONS,
+      connections: (change) => (this.#connections += change),
       encoded: (job) => {
         job.unencoded--;
         if (job.unencoded <= 0) this.#answers.park(job.record);
@@ -157,8 +162,8 @@ export class OpenChange implements Destination {
   }
 
   status(): DestinationStatus {
+    const { size: hosts } = this.#endpoints;
     const connected = [...this.#endpoints.values()].filter((endpoint) => endpoint.connected).length;
-    const hosts = this.#endpoints.size;
     return { ...this.#counters, lookingUp: this.#lookingUp, waiting: this.#unsettled, hosts, connected };
   }
 
@@ -472,6 +477,7 @@ export class OpenChange implements Destination {
   #tick(): void {
     const now = performance.now();
     for (const endpoint of this.#endpoints.values()) {
+      if (this.#connections >= MAX_CONNECTIONS && endpoint.size === 0) endpoint.hangUp();
       endpoint.tick(now);
       if (endpoint.slow) this.#park(endpoint);
     }
