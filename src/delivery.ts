@@ -164,10 +164,12 @@ export class Delivery implements Answers {
   }
 
   #read(): void {
-    if (!this.destination.accepting || this.#inMemory >= MAX_IN_MEMORY) return;
-    if (this.#tail.unanswered >= MAX_UNANSWERED) return;
+    const room = this.#inMemory < MAX_IN_MEMORY && this.#tail.unanswered < MAX_UNANSWERED;
+    const takesBacklog = room && this.destination.accepting;
     const records: EventRecord[] = [];
-    this.#tail.read(records);
+    // A backlog waits for room; what has just been written is little, and is not to wait for the backlog.
+    if (takesBacklog) this.#tail.read(records);
+    else this.#tail.readNew(records);
     this.#inMemory += records.length;
     const wanted = records.filter((record) => {
       if (record.event !== undefined && this.#settings.wants(record.event)) return true;
@@ -176,8 +178,8 @@ export class Delivery implements Answers {
       return false;
     });
     if (wanted.length > 0) this.destination.deliver(wanted);
-    this.#saveSoon();
-    if (this.#tail.behind) this.#wake();
+    if (takesBacklog) this.#saveSoon();
+    if (takesBacklog && this.#tail.behind) this.#wake();
   }
 
   #saveSoon(): void {

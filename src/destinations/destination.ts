@@ -60,7 +60,10 @@ export interface DestinationStatus {
 
 /** A place to which events go. Order, retry and memory bounds within it are its own. */
 export interface Destination {
-  /** False when it has as much as it may keep: no further `deliver` until it calls `resume`. */
+  /**
+   * False when it has as much of a backlog as it may keep, until it calls `resume`. What has just been written is still
+   * given to it, though there is a backlog: that is little, and whom it is for may not be those who hold it up.
+   */
   readonly accepting: boolean;
   /** Takes events, in journal order. Never throws; answers each later or at once. */
   deliver(records: readonly EventRecord[]): void;

@@ -121,6 +121,11 @@ export class Tail {
     else this.#turns.push(chain);
   }
 
+  /** Reads only what has just been written behind a long backlog, of each uid that has one. */
+  readNew(records: EventRecord[]): void {
+    for (const chain of this.#ready.values()) this.#overtake(chain, records);
+  }
+
   /** A record is answered: it need not be read again. False when it had been answered before. */
   answered(record: EventRecord): boolean {
     const progress = this.#progress.get(record.segment);
