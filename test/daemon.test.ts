@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { encodeResolverRecord, Resolver } from "../src/index.ts";
+import { bindPull } from "../src/protocols/sp/pull-socket.ts";
 import { MemcachedServer } from "../src/protocols/memcached/server.ts";
 import { askStatus, type Status } from "../src/status.ts";
 import { startMemcached, type TestMemcached } from "./helpers/memcached.ts";
@@ -234,6 +235,35 @@ describe("what the resolver says, whatever it is", { concurrency: 4 }, () => {
     await w.allDone();
     assert.equal(daemon.log().filter(({ level }) => level === "warn").length, 1);
     assert.equal(daemon.log().filter(({ msg }) => msg === "the resolver answers again").length, 1);
+  });
+});
+
+describe("more hosts than may be connected at once", () => {
+  test("are all told, in a few turns", async (t) => {
+    const w = await world(t);
+    const hosts = 9_000;
+    // Each address of the loopback network is a host of its own, and one socket listens on all of them.
+    const pull = await bindPull("tcp://0.0.0.0:0", { maxPeers: hosts });
+    t.after(() => pull.close());
+    const port = pull.address.split(":").at(-1);
+    const addresses = Array.from({ length: hosts }, (_, host) => `tcp://127.0.${host >> 8}.${host & 255}:${port}`);
+    const server = new MemcachedServer(w.memcached.address);
+    await Promise.all(addresses.map((host, user) => server.set(`resolver:u${user}`, encodeResolverRecord([host]))));
+    server.close();
+    let received = 0;
+    let most = 0;
+    const counting = (async () => {
+      for await (const _ of pull) {
+        received++;
+        most = Math.max(most, pull.peerCount);
+      }
+    })();
+    await w.start();
+    w.workspace.write(...addresses.map((_, user) => ({ user: `u${user}` })));
+    await waitFor("every host to be told", () => received === hosts, PATIENCE_MS);
+    assert.ok(most <= 4_096, `${most} connections`);
+    await pull.close();
+    await counting;
   });
 });
 

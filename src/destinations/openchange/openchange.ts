@@ -476,8 +476,9 @@ export class OpenChange implements Destination {
 
   #tick(): void {
     const now = performance.now();
+    const full = this.#connections >= MAX_CONNECTIONS;
     for (const endpoint of this.#endpoints.values()) {
-      if (this.#connections >= MAX_CONNECTIONS && endpoint.size === 0) endpoint.hangUp();
+      if (full && endpoint.size === 0) endpoint.hangUp();
       endpoint.tick(now);
       if (endpoint.slow) this.#park(endpoint);
     }
