@@ -4,33 +4,22 @@ import { Once, type Logger } from "../../log.ts";
 import { parseAddress } from "../../protocols/sp/address.ts";
 import type { SpError } from "../../protocols/sp/errors.ts";
 import type { Answers, Destination, DestinationStatus, DropReason } from "../destination.ts";
+import { keepBounds, MANY_WAITING, MAX_WAITING } from "./bounds.ts";
 import { charset } from "./codec/charset.ts";
 import { NotificationEncoder, type Notification } from "./codec/extended.ts";
 import { Endpoint, type EndpointEvents, type EndpointSettings } from "./endpoint.ts";
+import { GivenUp } from "./given-up.ts";
 import type { Lookups } from "./lookups.ts";
 import { isNotified, notificationsOf, type NotificationSettings } from "./notifications.ts";
-import type { CnKind, Resolver } from "./resolver.ts";
+import type { CnKind } from "./resolver.ts";
 import type { Job, Route } from "./route.ts";
 import { Routes } from "./routes.ts";
+import { Unregistered } from "./unregistered.ts";
 
 /** The most that waits for look-ups before the journal is left to wait instead. */
 const MAX_LOOKUPS = 100_000;
-/** So much may wait for hosts that take what is sent, be it slowly; beyond it the journal is left to wait. */
-const MANY_WAITING = 75_000;
-/**
- * The most that waits for all hosts. Beyond it the journal waits as well, but not for long if the one with the most
- * takes nothing: it must not hold up the others, so it gives up its oldest.
- */
-const MAX_WAITING = 200_000;
-/** The most that was sent and may yet have to be sent again, all hosts together. */
-const MAX_UNCONFIRMED = 150_000;
-/** So many users of a host that refuses are looked up again at once. */
-const MANY_USERS = 1_000;
-const ASK_AGAIN_MS = 10_000;
 /** Connections that are open at once; with more hosts, those with nothing to send make room for the others. */
 const MAX_CONNECTIONS = 4_096;
-/** No more often than this it is told how much was given up for one reason. */
-const GIVEN_UP_MS = 10_000;
 const BUSY_TICK_MS = 250;
 const IDLE_TICK_MS = 5_000;
 
@@ -86,10 +75,8 @@ export class OpenChange implements Destination {
   /** Reading waits: for look-ups, for hosts. */
   #paused = false;
   #held = false;
-  /** When it was last looked up who is still registered at a host that refuses. */
-  readonly #askedAgain = new WeakMap<Endpoint, number>();
-  #askingAgain: Promise<void> = Promise.resolve();
-  readonly #givenUp = new Map<DropReason, { at: number; dropped: number; hosts: Set<string> }>();
+  readonly #unregistered: Unregistered;
+  readonly #givenUp: GivenUp;
   #ticking: NodeJS.Timeout | undefined;
   #tickingIdly = false;
   #closed = false;
@@ -102,6 +89,11 @@ export class OpenChange implements Destination {
     const { backend, extended } = settings;
     this.#notify = { backend, extended, newMailEvents: new Set(settings.newMailEvents) };
     this.#encoder = new NotificationEncoder(charset(settings.charset));
+    this.#givenUp = new GivenUp(log);
+    this.#unregistered = new Unregistered((endpoint, jobs) => {
+      this.#log.info({ host: endpoint.name, events: jobs.length }, "the host is gone, and had unregistered before");
+      for (const job of jobs) this.#dropJob(job, "unregistered");
+    });
     this.#endpointEvents = {
       notifications: (job) => this.#notifications(job),
       encodedLength: (notification) => this.#encoder.encodedLength(notification),
@@ -173,6 +165,7 @@ export class OpenChange implements Destination {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     this.#closed = true;
+    this.#unregistered.close();
     clearTimeout(this.#ticking);
     for (const endpoint of this.#endpoints.values()) endpoint.close();
     this.#routes.close();
@@ -256,39 +249,12 @@ export class OpenChange implements Destination {
 
   /** Looked after at each tick: what comes between two is little beside the bounds. */
   #bound(now: number): void {
-    const endpoints = [...this.#endpoints.values()];
-    let unconfirmed = sumOf(endpoints, "unconfirmed");
-    while (unconfirmed > MAX_UNCONFIRMED) {
-      const most = withMost(endpoints, "unconfirmed");
-      const before = most?.unconfirmed ?? 0;
-      most?.confirmEarly(before - Math.min(unconfirmed - MAX_UNCONFIRMED, Math.ceil(before / 2)));
-      const confirmed = before - (most?.unconfirmed ?? 0);
-      if (confirmed === 0) break;
-      unconfirmed -= confirmed;
+    const { hold, overflow } = keepBounds([...this.#endpoints.values()], now);
+    for (const { endpoint, jobs } of overflow) {
+      this.#giveUp(endpoint.name, jobs, "overflow", `more than ${MAX_WAITING} wait for hosts`);
     }
-    const taking = sumOf(
-      endpoints.filter((endpoint) => endpoint.takes(now)),
-      "waiting",
-    );
-    const excess = sumOf(endpoints, "waiting") - MAX_WAITING;
-    const hopeful = excess > 0 && withMost(endpoints, "waiting")?.mayTake(now) === true;
-    if (!hopeful) this.#dropMost(endpoints, excess);
-    const hold = hopeful || taking > MANY_WAITING;
     if (this.#held && !hold) this.#answers.resume();
     this.#held = hold;
-  }
-
-  /** Gives up `count` in all, the oldest of those that have the most. */
-  #dropMost(endpoints: readonly Endpoint[], count: number): void {
-    let left = count;
-    while (left > 0) {
-      const longest = withMost(endpoints, "waiting");
-      // At most a half of it, so that the next-longest is not spared; one at least.
-      const jobs = longest?.takeOldest(Math.min(left, Math.ceil(longest.waiting / 2))) ?? [];
-      if (longest === undefined || jobs.length === 0) return;
-      left -= jobs.length;
-      this.#giveUp(longest.name, jobs, "overflow", `more than ${MAX_WAITING} wait for hosts`);
-    }
   }
 
   #notifications(job: Job): Iterator<Notification, void> | undefined {
@@ -361,36 +327,7 @@ export class OpenChange implements Destination {
     }
     const expired = endpoint.takeExpired((Date.now() - timeToLiveMs) * 1000);
     this.#giveUp(host, expired, "expired", error.message);
-    if (error.code === "ERR_SP_REFUSED") this.#askAgain(endpoint);
-  }
-
-  /** One host after the other, and not at each attempt: a user may have a thousand that are dead, in one long record. */
-  #askAgain(endpoint: Endpoint): void {
-    const now = performance.now();
-    const before = this.#askedAgain.get(endpoint);
-    if (before !== undefined && now - before < ASK_AGAIN_MS) return;
-    this.#askedAgain.set(endpoint, now);
-    this.#askingAgain = this.#askingAgain.then(() => (this.#closed ? undefined : this.#takeUnregistered(endpoint)));
-  }
-
-  /** A server that stops in order unregisters before it closes: what it did not take is for nobody any more. */
-  async #takeUnregistered(endpoint: Endpoint): Promise<void> {
-    const byResolver = new Map<Resolver, Set<string>>();
-    for (const { route } of endpoint.waitingJobs()) {
-      const cns = byResolver.get(route.resolver) ?? new Set();
-      byResolver.set(route.resolver, cns.add(route.cn));
-    }
-    for (const [resolver, cns] of byResolver) {
-      const asked = new Set([...cns].slice(0, MANY_USERS));
-      const registered = await resolver.registeredAt(endpoint.name, [...asked]).catch(() => undefined);
-      if (registered === undefined) continue;
-      const jobs = endpoint.takeIf(
-        ({ route }) => route.resolver === resolver && asked.has(route.cn) && !registered.has(route.cn),
-      );
-      if (jobs.length === 0) continue;
-      this.#log.info({ host: endpoint.name, events: jobs.length }, "the host is gone, and had unregistered before");
-      for (const job of jobs) this.#dropJob(job, "unregistered");
-    }
+    if (error.code === "ERR_SP_REFUSED") this.#unregistered.ask(endpoint);
   }
 
   /** The host has refused for too long: its server is gone for good without having unregistered. */
@@ -415,27 +352,8 @@ export class OpenChange implements Destination {
 
   #giveUp(host: string, jobs: readonly Job[], reason: DropReason, why: string): void {
     if (jobs.length === 0) return;
-    const before = this.#givenUp.get(reason);
-    if (before === undefined) {
-      this.#log.error({ host, reason, dropped: jobs.length }, `notifications given up: ${why}`);
-      this.#givenUp.set(reason, { at: performance.now(), dropped: 0, hosts: new Set() });
-    } else {
-      before.dropped += jobs.length;
-      before.hosts.add(host);
-    }
+    this.#givenUp.add(host, jobs.length, reason, why);
     for (const job of jobs) this.#dropJob(job, reason);
-  }
-
-  /** A thousand hosts that are dead make one line, not a thousand. */
-  #tellGivenUp(now: number): void {
-    for (const [reason, { at, dropped, hosts }] of this.#givenUp) {
-      if (now - at < GIVEN_UP_MS) continue;
-      this.#givenUp.delete(reason);
-      if (dropped === 0) continue;
-      const [host] = hosts;
-      this.#log.error({ reason, dropped, hosts: hosts.size, host }, "further notifications given up, one host named");
-      this.#givenUp.set(reason, { at: now, dropped: 0, hosts: new Set() });
-    }
   }
 
   #dropJob(job: Job, reason: DropReason): void {
@@ -483,22 +401,10 @@ export class OpenChange implements Destination {
       if (endpoint.slow) this.#park(endpoint);
     }
     if (this.#unsettled > MANY_WAITING || this.#held) this.#bound(now);
-    this.#tellGivenUp(now);
+    this.#givenUp.tell(now);
     this.#ticking = undefined;
     if (this.#endpoints.size === 0 && this.#lookingUp === 0) return;
     const busy = this.#unsettled + this.#lookingUp > 0;
     this.#tickIn(busy ? BUSY_TICK_MS : Math.min(IDLE_TICK_MS, this.#settings.endpoint.idleTimeoutMs + 1));
   }
-}
-
-function sumOf(endpoints: readonly Endpoint[], what: "waiting" | "unconfirmed"): number {
-  return endpoints.reduce((sum, endpoint) => sum + endpoint[what], 0);
-}
-
-function withMost(endpoints: readonly Endpoint[], what: "waiting" | "unconfirmed"): Endpoint | undefined {
-  let most: Endpoint | undefined;
-  for (const endpoint of endpoints) {
-    if (most === undefined || endpoint[what] > most[what]) most = endpoint;
-  }
-  return most;
 }
