@@ -60,6 +60,15 @@ const openchange = v.strictObject({
   connect_timeout: v.optional(wait, "5s"),
   stall_timeout: v.optional(wait, "30s"),
   idle_timeout: v.optional(wait, "60s"),
+  max_connections: v.optional(
+    v.pipe(
+      v.number("a number from 1 to 65535"),
+      v.integer(),
+      v.minValue(1),
+      v.maxValue(65_535, "a number from 1 to 65535"),
+    ),
+    16_384,
+  ),
   retry_first: v.optional(wait, "200ms"),
   retry_most: v.optional(wait, "10s"),
 });

@@ -98,6 +98,7 @@ function openChangeSettings(config: OpenChangeConfig): ConstructorParameters<typ
     timeToLiveMs: milliseconds(config.time_to_live),
     removeRefusedAfterMs:
       config.remove_refused_after === "never" ? undefined : milliseconds(config.remove_refused_after),
+    maxConnections: config.max_connections,
     endpoint: {
       connectTimeoutMs: milliseconds(config.connect_timeout),
       stallTimeoutMs: milliseconds(config.stall_timeout),

@@ -241,7 +241,7 @@ describe("what the resolver says, whatever it is", { concurrency: 4 }, () => {
 describe("more hosts than may be connected at once", () => {
   test("are all told, in a few turns", async (t) => {
     const w = await world(t);
-    const hosts = 9_000;
+    const hosts = 1_500;
     // Each address of the loopback network is a host of its own, and one socket listens on all of them.
     const pull = await bindPull("tcp://0.0.0.0:0", { maxPeers: hosts });
     t.after(() => pull.close());
@@ -258,10 +258,10 @@ describe("more hosts than may be connected at once", () => {
         most = Math.max(most, pull.peerCount);
       }
     })();
-    await w.start();
+    await w.start({ max_connections: 500 });
     w.workspace.write(...addresses.map((_, user) => ({ user: `u${user}` })));
     await waitFor("every host to be told", () => received === hosts, PATIENCE_MS);
-    assert.ok(most <= 4_096, `${most} connections`);
+    assert.ok(most <= 500, `${most} connections`);
     await pull.close();
     await counting;
   });

@@ -18,8 +18,6 @@ import { Unregistered } from "./unregistered.ts";
 
 /** The most that waits for look-ups before the journal is left to wait instead. */
 const MAX_LOOKUPS = 100_000;
-/** Connections that are open at once; with more hosts, those with nothing to send make room for the others. */
-const MAX_CONNECTIONS = 4_096;
 const BUSY_TICK_MS = 250;
 const IDLE_TICK_MS = 5_000;
 
@@ -37,6 +35,8 @@ export interface OpenChangeSettings {
   readonly timeToLiveMs: number;
   /** A host that refuses for so long is taken out of the resolver; undefined never. */
   readonly removeRefusedAfterMs: number | undefined;
+  /** Connections that are open at once; with more hosts, those with nothing to send make room for the others. */
+  readonly maxConnections: number;
   readonly endpoint: EndpointSettings;
 }
 
@@ -98,7 +98,7 @@ export class OpenChange implements Destination {
       notifications: (job) => this.#notifications(job),
       encodedLength: (notification) => this.#encoder.encodedLength(notification),
       write: (target, offset, notification) => this.#encoder.write(target, offset, notification),
-      mayConnect: () => this.#connections < MAX_CONNECTIONS,
+      mayConnect: () => this.#connections < this.#settings.maxConnections,
       connections: (change) => (this.#connections += change),
       encoded: (job) => {
         job.unencoded--;
@@ -394,7 +394,7 @@ export class OpenChange implements Destination {
 
   #tick(): void {
     const now = performance.now();
-    const full = this.#connections >= MAX_CONNECTIONS;
+    const full = this.#connections >= this.#settings.maxConnections;
     for (const endpoint of this.#endpoints.values()) {
       if (full && endpoint.size === 0) endpoint.hangUp();
       endpoint.tick(now);
