@@ -43,7 +43,7 @@ export interface DovecotUser {
 
 export interface DovecotOptions {
   users?: readonly (string | DovecotUser)[];
-  protocols?: readonly ("lmtp" | "imap" | "pop3")[];
+  protocols?: readonly ("lmtp" | "imap" | "pop3" | "sieve")[];
   format?: "maildir" | "sdbox" | "mdbox";
   /** For every program, doveadm too. */
   mailPlugins?: readonly string[];
@@ -66,6 +66,7 @@ export interface RunningDovecot {
   imapPort: number;
   pop3Port: number;
   lmtpPort: number;
+  sievePort: number;
   /** Pid of the master. */
   pid: number;
   password: string;
@@ -241,6 +242,37 @@ export async function pop3(dovecot: RunningDovecot, user: string, commands: read
   }
 }
 
+/**
+ * Logs in over ManageSieve (RFC 5804), sends the commands one by one and resolves with their final lines (`OK`, `NO`).
+ */
+export async function manageSieve(
+  dovecot: RunningDovecot,
+  user: string,
+  commands: readonly string[],
+): Promise<string[]> {
+  const socket = connect(dovecot.sievePort, "127.0.0.1");
+  try {
+    const lines = replies(socket);
+    const answer = async (after: string): Promise<string> => {
+      for (;;) {
+        const { value, done } = await lines.next();
+        if (done === true) throw new Error(`the ManageSieve server closed the connection at ${after}`);
+        if (/^(OK|NO|BYE)\b/.test(value)) return value;
+      }
+    };
+    const answers: string[] = [];
+    await answer("the greeting");
+    const login = Buffer.from(`\0${user}\0${dovecot.password}`).toString("base64");
+    for (const command of [`AUTHENTICATE "PLAIN" "${login}"`, ...commands, "LOGOUT"]) {
+      socket.write(`${command}\r\n`);
+      answers.push(await answer(command));
+    }
+    return answers;
+  } finally {
+    socket.destroy();
+  }
+}
+
 /** Folder of dovecot-lda and its like. */
 function dovecotFolder(): string {
   const folder = ["/usr/lib/dovecot", "/usr/libexec/dovecot"].find((path) => existsSync(join(path, "dovecot-lda")));
@@ -269,7 +301,7 @@ interface Instance {
   folder: string;
   options: DovecotOptions;
   settings: Record<string, string>;
-  ports: { imap: number; pop3: number; lmtp: number };
+  ports: { imap: number; pop3: number; lmtp: number; sieve: number };
   isRoot: boolean;
 }
 
@@ -281,8 +313,8 @@ function commonConfig({ folder, options, ports, isRoot }: Instance, is24: boolea
   const { protocols = ["lmtp", "imap", "pop3"] } = options;
   const me = userInfo().username;
   const group = isRoot ? "" : execFileSync("id", ["-gn"], { encoding: "utf8" }).trim();
-  const login = (name: string, port: number): string =>
-    `service ${name}-login {\n  chroot =\n${listen(name, port, is24)}${listen(`${name}s`, 0, is24)}}\n`;
+  const login = (name: string, port: number, service = name): string =>
+    `service ${service}-login {\n  chroot =\n${listen(name, port, is24)}${listen(`${name}s`, 0, is24)}}\n`;
   const mode = "mode = 0666";
   return `
 base_dir = ${folder}/run
@@ -307,6 +339,7 @@ service auth {
 }
 ${protocols.includes("imap") ? login("imap", ports.imap) : ""}
 ${protocols.includes("pop3") ? login("pop3", ports.pop3) : ""}
+${protocols.includes("sieve") ? login("sieve", ports.sieve, "managesieve") : ""}
 ${
   protocols.includes("lmtp")
     ? `service lmtp {\n${isRoot ? "" : `  user = ${me}\n`}${listen("lmtp", ports.lmtp, is24)}}\nprotocol lmtp {\n  auth_username_format = %${is24 ? "{user}" : "u"}\n}\n`
@@ -410,7 +443,7 @@ export async function startDovecot(options: DovecotOptions = {}): Promise<Runnin
 
   const journalDir = join(folder, "journal");
   const settings = { openchange_journal: journalDir, ...options.settings };
-  const ports = { imap: await freePort(), pop3: await freePort(), lmtp: await freePort() };
+  const ports = { imap: await freePort(), pop3: await freePort(), lmtp: await freePort(), sieve: await freePort() };
   const instance: Instance = {
     folder,
     options,
@@ -465,6 +498,7 @@ export async function startDovecot(options: DovecotOptions = {}): Promise<Runnin
     imapPort: ports.imap,
     pop3Port: ports.pop3,
     lmtpPort: ports.lmtp,
+    sievePort: ports.sieve,
     pid: child.pid ?? 0,
     password: PASSWORD,
     home,
