@@ -1,9 +1,10 @@
 import { setFlagsFromString } from "node:v8";
 import type { Answers, Destination, DestinationStatus } from "./destinations/destination.ts";
-import type { EventRecord, MailboxEvent } from "./event.ts";
+import type { MailboxEvent } from "./event.ts";
 import { loadCursor, saveCursor } from "./journal/cursor.ts";
 import type { JournalDirectory } from "./journal/directory.ts";
 import type { Segment } from "./journal/segment.ts";
+import type { EventRecord, Stretch } from "./journal/stretch.ts";
 import { Tail, type TailCounters } from "./journal/tail.ts";
 import { Once, type Logger } from "./log.ts";
 import { RecordScanner } from "./record-scanner.ts";
@@ -103,9 +104,12 @@ export class Delivery implements Answers {
     return delivery;
   }
 
-  done(record: EventRecord): void {
-    this.park(record);
-    if (this.#tail.answered(record)) this.#done++;
+  split(stretch: Stretch, index: number, answers: number): void {
+    stretch.split(index, answers);
+  }
+
+  done(stretch: Stretch, index: number): void {
+    if (this.#tail.answer(stretch, index)) this.#done++;
     this.#saveSoon();
     if (this.#tail.behind) this.#wake();
   }
@@ -174,7 +178,8 @@ export class Delivery implements Answers {
     const wanted = records.filter((record) => {
       if (record.event !== undefined && this.#settings.wants(record.event)) return true;
       this.#filtered++;
-      this.done(record);
+      this.park(record);
+      this.done(record.stretch, record.index);
       return false;
     });
     if (wanted.length > 0) this.destination.deliver(wanted);

@@ -126,17 +126,6 @@ export interface MailboxUnSubscribe extends Common {
 
 export type EventName = MailboxEvent["event"];
 
-/** One event on its way: read from the journal and not yet answered. Its place is its id, the same after a restart. */
-export interface EventRecord {
-  readonly segment: { readonly name: string };
-  /** Bytes from the segment's beginning. */
-  readonly offset: number;
-  /** As in the event: microseconds of unix time. */
-  readonly ts: number;
-  /** Absent while put away to save memory; the journal still has it. */
-  event: MailboxEvent | undefined;
-}
-
 type FieldType = "uid-set" | "string" | "word" | "uint" | "strings";
 
 /** The fields that an event must have beside the common ones, and those that it may have. */

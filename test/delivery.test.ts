@@ -5,14 +5,17 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import fc from "fast-check";
 import { Delivery } from "../src/delivery.ts";
 import type { Answers, Destination, DestinationStatus } from "../src/destinations/destination.ts";
-import type { EventRecord, MailboxEvent } from "../src/event.ts";
+import type { MailboxEvent } from "../src/event.ts";
 import type { JournalDirectory } from "../src/journal/directory.ts";
+import type { EventRecord } from "../src/journal/stretch.ts";
 import { line, segmentName, TestJournal } from "./helpers/journal.ts";
 import { waitFor } from "./helpers/wait.ts";
 
 const SEGMENT = segmentName(100);
 /** Far more than may be in memory at once. */
 const MANY = 500_000;
+/** In microseconds: records that are so far apart are answered each by itself. */
+const SECOND = 1_000_000;
 
 let journal: TestJournal;
 let directory: JournalDirectory;
@@ -61,13 +64,18 @@ class FakeDestination implements Destination {
     this.onClose();
   }
 
+  answer(record: EventRecord): void {
+    this.answers.park(record);
+    this.answers.done(record.stretch, record.index);
+  }
+
   get places(): string[] {
     return this.given.map(placeOf);
   }
 }
 
-function placeOf({ segment, offset }: EventRecord): string {
-  return `${segment.name}:${offset}`;
+function placeOf({ stretch, offset }: EventRecord): string {
+  return `${stretch.segment.name}:${offset}`;
 }
 
 interface Started {
@@ -115,8 +123,8 @@ async function settle(): Promise<void> {
   for (let turn = 0; turn < 50; turn++) await new Promise(setImmediate);
 }
 
-function write(count: number, from = 0): void {
-  const lines = Array.from({ length: count }, (_, n) => line({ user: `u${from + n}`, ts: from + n }));
+function write(count: number, from = 0, betweenUs = 1): void {
+  const lines = Array.from({ length: count }, (_, n) => line({ user: `u${from + n}`, ts: (from + n) * betweenUs }));
   journal.append(SEGMENT, lines.join(""));
 }
 
@@ -133,24 +141,51 @@ describe("a delivery", () => {
     );
   });
 
-  it("gives again after an end exactly what comes from the first unanswered on", async () => {
-    write(10);
+  it("gives again after an end exactly what comes from the first unanswered on, when seconds lie between", async () => {
+    write(10, 0, SECOND);
     const first = await start();
     await given(first.destination, 10);
-    for (const index of [0, 1, 2, 4, 9, 7])
-      first.destination.answers.done(first.destination.given[index] as EventRecord);
+    for (const index of [0, 1, 2, 4, 9, 7]) first.destination.answer(first.destination.given[index] as EventRecord);
     await stop(first);
 
     const second = await start();
     await given(second.destination, 7);
     assert.deepEqual(second.destination.places, first.destination.places.slice(3));
-    for (const record of second.destination.given) second.destination.answers.done(record);
+    for (const record of second.destination.given) second.destination.answer(record);
     await stop(second);
 
     const third = await start();
-    write(1, 10);
+    write(1, 10, SECOND);
     await given(third.destination, 1);
     assert.equal(third.destination.given[0]?.event?.user, "u10");
+  });
+
+  it("gives again what came at one moment with its first unanswered, but hardly more than that", async () => {
+    write(100);
+    const first = await start();
+    await given(first.destination, 100);
+    for (const record of first.destination.given.slice(0, 60)) first.destination.answer(record);
+    await stop(first);
+    const second = await start();
+    await given(second.destination, 40);
+    const again = second.destination.given.length;
+    assert.ok(again <= 40 + 31, `${again} of 100`);
+    assert.deepEqual(second.destination.places, first.destination.places.slice(-again));
+  });
+
+  it("counts a record that needs several answers as done after the last", async () => {
+    write(3);
+    const { delivery, destination } = await start();
+    await given(destination, 3);
+    const [, second] = destination.given as [EventRecord, EventRecord];
+    destination.answers.split(second.stretch, second.index, 3);
+    const done: number[] = [];
+    for (let answer = 0; answer < 4; answer++) {
+      destination.answer(second);
+      done.push(delivery.status().done);
+    }
+    assert.deepEqual(done, [0, 0, 1, 1]);
+    assert.equal(delivery.status().lagRecords, 2);
   });
 
   it("loses nothing when it is killed at any moment: every record not answered at a save is given again", async () => {
@@ -163,7 +198,7 @@ describe("a delivery", () => {
         await waitFor("the journal", () => directory.segments.size === 1);
         const first = await start();
         await given(first.destination, 30);
-        for (const index of answered) first.destination.answers.done(first.destination.given[index] as EventRecord);
+        for (const index of answered) first.destination.answer(first.destination.given[index] as EventRecord);
         await stop(first);
         // A kill leaves the cursor of an earlier moment: here, of the start.
         if (!clean) rmSync(cursorFile);
@@ -179,10 +214,10 @@ describe("a delivery", () => {
   });
 
   it("saves its place while it runs, so that a kill costs a second's notifications at most", async () => {
-    write(5);
+    write(5, 0, SECOND);
     const { destination } = await start();
     await given(destination, 5);
-    for (const record of destination.given.slice(0, 3)) destination.answers.done(record);
+    for (const record of destination.given.slice(0, 3)) destination.answer(record);
     const wanted = destination.given[3]?.offset;
     await waitFor("the cursor file", () => savedOffset() === wanted);
   });
@@ -192,10 +227,10 @@ describe("a delivery", () => {
     const { delivery, destination } = await start((event) => event.ts % 2 === 0);
     await given(destination, 3);
     assert.deepEqual(
-      destination.given.map(({ ts }) => ts),
+      destination.given.map(({ event }) => event?.ts),
       [0, 2, 4],
     );
-    for (const record of destination.given) destination.answers.done(record);
+    for (const record of destination.given) destination.answer(record);
     const { filtered, records, lagRecords } = delivery.status();
     assert.deepEqual({ filtered, records, lagRecords }, { filtered: 3, records: 6, lagRecords: 0 });
     const [segment] = directory.segments.values();
@@ -210,7 +245,7 @@ describe("a delivery", () => {
     assert.ok(segment !== undefined);
     for (const index of [2, 0, 1]) {
       assert.equal(delivery.isPast(segment), false);
-      destination.answers.done(destination.given[index] as EventRecord);
+      destination.answer(destination.given[index] as EventRecord);
     }
     assert.equal(delivery.isPast(segment), true);
   });
@@ -220,8 +255,8 @@ describe("a delivery", () => {
     const { delivery, destination } = await start();
     await given(destination, 2);
     const [first] = destination.given as [EventRecord];
-    destination.answers.done(first);
-    destination.answers.done(first);
+    destination.answer(first);
+    destination.answer(first);
     const { done, lagRecords } = delivery.status();
     assert.deepEqual({ done, lagRecords }, { done: 1, lagRecords: 1 });
   });
@@ -262,9 +297,9 @@ describe("a delivery", () => {
     assert.ok(destination.given.length < 404_000, `${destination.given.length} records`);
     const first = destination.given[0] as EventRecord;
     assert.equal(destination.answers.load(first)?.user, "jdoe");
-    for (const record of destination.given) destination.answers.done(record);
+    for (const record of destination.given) destination.answer(record);
     await given(destination, MANY);
-    for (const record of destination.given.slice(400_000)) destination.answers.done(record);
+    for (const record of destination.given.slice(400_000)) destination.answer(record);
     assert.equal(delivery.status().done, MANY);
   });
 
@@ -291,8 +326,8 @@ describe("a delivery", () => {
     rmSync(journal.file(SEGMENT));
     await waitFor("the loss", () => directory.segments.size === 0);
     assert.equal(destination.answers.load(second), undefined);
-    destination.answers.done(first);
-    destination.answers.done(second);
+    destination.answer(first);
+    destination.answer(second);
   });
 
   it("works a backlog off whose destination takes some at a time", async () => {
@@ -305,8 +340,8 @@ describe("a delivery", () => {
         if (kept.length > 1_000) made.accepting = false;
         setImmediate(() => {
           for (const record of kept) {
-            order.push(record.ts);
-            made.answers.done(record);
+            order.push(record.event?.ts ?? -1);
+            made.answer(record);
           }
           kept = [];
           made.accepting = true;
@@ -330,8 +365,8 @@ describe("a delivery", () => {
     await waitFor("the new one", () => destination.given.some(({ event }) => event?.user === "fresh"));
     assert.ok(destination.given.length < 10_000, "the backlog waits");
     destination.accepting = true;
-    destination.onDeliver = (records) => records.forEach((record) => destination.answers.done(record));
-    for (const record of destination.given) destination.answers.done(record);
+    destination.onDeliver = (records) => records.forEach((record) => destination.answer(record));
+    for (const record of destination.given) destination.answer(record);
     destination.answers.resume();
     await given(destination, 10_002);
     assert.equal(destination.places.filter((place, at, all) => all.indexOf(place) !== at).length, 0);
@@ -340,11 +375,11 @@ describe("a delivery", () => {
 
 describe("the end of a delivery", () => {
   it("lets the destination send what it has, then saves what was answered until then", async () => {
-    write(4);
+    write(4, 0, SECOND);
     const { delivery, destination } = await start();
     await given(destination, 4);
     destination.onClose = () => {
-      for (const record of destination.given.slice(0, 2)) destination.answers.done(record);
+      for (const record of destination.given.slice(0, 2)) destination.answer(record);
     };
     running.delete(delivery);
     await delivery.close(1_234);
@@ -359,7 +394,7 @@ describe("the end of a delivery", () => {
     await stop(started);
     write(5, 1);
     await waitFor("the growth", () => directory.segments.get(SEGMENT)?.size === line({ user: "u0", ts: 0 }).length * 6);
-    started.destination.answers.done(started.destination.given[0] as EventRecord);
+    started.destination.answer(started.destination.given[0] as EventRecord);
     started.destination.answers.resume();
     await settle();
     assert.equal(started.destination.given.length, 1);
@@ -373,7 +408,7 @@ describe("a cursor that cannot be saved", () => {
     const started = await start();
     await given(started.destination, 2);
     await waitFor("the error", () => journal.lines.some(({ level }) => level === "error"));
-    for (const record of started.destination.given) started.destination.answers.done(record);
+    for (const record of started.destination.given) started.destination.answer(record);
     rmSync(`${cursorFile}.new`, { recursive: true });
     await stop(started);
     const errors = journal.lines.filter(({ level }) => level === "error");

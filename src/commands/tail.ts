@@ -1,9 +1,10 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { milliseconds, readConfig } from "../config.ts";
-import { EVENT_NAMES, type EventName, type EventRecord, type MailboxEvent } from "../event.ts";
+import { EVENT_NAMES, type EventName, type MailboxEvent } from "../event.ts";
 import { eventFilter } from "../filter.ts";
 import { JournalDirectory } from "../journal/directory.ts";
 import { knownUids, Owners } from "../journal/owners.ts";
+import type { EventRecord } from "../journal/stretch.ts";
 import { Tail } from "../journal/tail.ts";
 import { createLog } from "../log.ts";
 import { fields, json } from "./fields.ts";
@@ -52,10 +53,10 @@ export function addTail(program: Command): void {
           const records: EventRecord[] = [];
           tail.read(records);
           for (const record of records) {
-            if (record.event !== undefined && record.ts >= since && wants(record.event)) {
+            if (record.event !== undefined && record.event.ts >= since && wants(record.event)) {
               process.stdout.write(`${options.json === true ? json(record.event) : describe(record.event)}\n`);
             }
-            tail.answered(record);
+            tail.answer(record.stretch, record.index);
           }
         }
       };

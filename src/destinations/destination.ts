@@ -1,4 +1,5 @@
-import type { EventRecord, MailboxEvent } from "../event.ts";
+import type { MailboxEvent } from "../event.ts";
+import type { EventRecord, Stretch } from "../journal/stretch.ts";
 
 /** Why a notification was given up. */
 export type DropReason =
@@ -23,8 +24,10 @@ export type DropReason =
 
 /** What a destination asks and tells of the events it was given. */
 export interface Answers {
-  /** Everybody who was to be told has been told or given up for good. Once for each event. */
-  done(record: EventRecord): void;
+  /** An event will be answered so many times, once for each who is to be told; without this, once. */
+  split(stretch: Stretch, index: number, answers: number): void;
+  /** One who was to be told has been told or given up for good. What is not needed any more must have been parked. */
+  done(stretch: Stretch, index: number): void;
   /** Puts the event away: it will not be needed soon. */
   park(record: EventRecord): void;
   /** The event, read from the journal again if it was put away; undefined when the journal lost it. */

@@ -1,3 +1,4 @@
+import { TextTable } from "../text-table.ts";
 import type { Progress } from "./progress.ts";
 
 /** A backlog that is read in a moment is not worth the effort. */
@@ -6,6 +7,7 @@ export const LONG_BACKLOG = 4 * 1024 * 1024;
 const MAX_USERS = 500_000;
 const NEWLINE = 0x0a;
 const USER_FIELD = Buffer.from('"user":"');
+const BRACE = 0x7b;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
@@ -18,6 +20,9 @@ export class Overtaking {
   /** What of the backlog has yet to be searched: from where to where. */
   readonly #unsearched: { progress: Progress; from: number; to: number }[];
   readonly #users = new Set<string>();
+  readonly #names = new TextTable();
+  /** From the beginning of the last record to its field. */
+  #distance = 0;
 
   /** @param segments those with something to read, oldest first: the backlog is all of it at this moment */
   constructor(segments: readonly Progress[]) {
@@ -61,16 +66,41 @@ export class Overtaking {
     this.#unsearched.shift();
   }
 
-  /** Whatever looks like the field is taken: a name too many costs nobody his place. */
+  /**
+   * Whatever looks like the field is taken: a name too many costs nobody his place. Where it stood in the last record it is
+   * looked for first, since to search each record to its end takes many times longer; only the plugin's form is a record
+   * with one such field.
+   */
   #searchBytes(bytes: Buffer): void {
-    for (let at = bytes.indexOf(USER_FIELD); at !== -1; at = bytes.indexOf(USER_FIELD, at)) {
-      at += USER_FIELD.length;
-      const end = bytes.indexOf(QUOTE, at);
-      if (end === -1 || this.#users.size >= MAX_USERS) return;
-      this.#users.add(bytes.toString("utf8", at, end));
-      if (bytes.subarray(at, end).includes(BACKSLASH)) this.#addEscaped(bytes, at);
-      at = end;
+    let from = 0;
+    for (let at = bytes.indexOf(BRACE); at !== -1; at = bytes.indexOf(BRACE, at + 1)) {
+      const field = at + this.#distance;
+      if (!isFieldAt(bytes, field)) continue;
+      // What lies before has no field where it was looked for: garbage, another form, or a text with a brace in it.
+      if (at > from) this.#searchAll(bytes, from, at);
+      this.#take(bytes, field + USER_FIELD.length);
+      from = bytes.indexOf(BRACE, at + 1);
+      if (from === -1) return;
+      at = from - 1;
     }
+    this.#searchAll(bytes, from, bytes.length);
+  }
+
+  #searchAll(bytes: Buffer, from: number, to: number): void {
+    for (let at = bytes.indexOf(USER_FIELD, from); at !== -1 && at < to; at = bytes.indexOf(USER_FIELD, at)) {
+      this.#distance = at - bytes.lastIndexOf(BRACE, at);
+      at += USER_FIELD.length;
+      this.#take(bytes, at);
+    }
+  }
+
+  /** Takes the name that begins at `from`. */
+  #take(bytes: Buffer, from: number): void {
+    const end = bytes.indexOf(QUOTE, from);
+    if (end === -1 || this.#users.size >= MAX_USERS) return;
+    const name = this.#names.decode(bytes, from, end);
+    this.#users.add(name);
+    if (name.includes("\\")) this.#addEscaped(bytes, from);
   }
 
   /** A name with a character that JSON escapes ends at the first quote that is not escaped. */
@@ -83,4 +113,9 @@ export class Overtaking {
       // Then it is no record either.
     }
   }
+}
+
+function isFieldAt(bytes: Buffer, from: number): boolean {
+  for (let at = 0; at < USER_FIELD.length; at++) if (bytes[from + at] !== USER_FIELD[at]) return false;
+  return true;
 }

@@ -1,5 +1,5 @@
-import type { EventRecord } from "../event.ts";
 import type { Segment } from "./segment.ts";
+import type { Stretch } from "./stretch.ts";
 
 /** How far a tail has read one segment, and what of that has not been answered. */
 export class Progress {
@@ -15,12 +15,14 @@ export class Progress {
   distrusted = false;
   queued = false;
   malformed = 0;
-  /** Insertion order is journal order, so the first one is the cursor. */
-  readonly unanswered = new Set<EventRecord>();
+  /** Records that were read, ahead or in their turn, and are not answered. */
+  open = 0;
+  /** What was read in its turn and is not answered. Insertion order is journal order, so the first one is the cursor. */
+  readonly unanswered = new Set<Stretch>();
   /** Up to where it has been read ahead of its turn; see `Overtaking`. */
   aheadAt = 0;
-  /** By offset, what was read ahead and must not be read again: the record, or undefined once it is answered. */
-  readonly ahead = new Map<number, EventRecord | undefined>();
+  /** By the offset of its only record, what was read ahead and must not be read again. */
+  readonly ahead = new Map<number, Stretch>();
 
   constructor(segment: Segment, readAt: number) {
     this.segment = segment;
@@ -35,43 +37,39 @@ export class Progress {
   /** What is read ahead is behind `readAt`, so the cursor stays before it. */
   get cursor(): number {
     const first = this.unanswered.values().next();
-    return first.done === true ? this.readAt : first.value.offset;
+    return first.done === true ? this.readAt : first.value.from;
   }
 
   /** Whether nothing in it waits for anybody. Its end may be torn, which nobody will ever complete. */
   get past(): boolean {
-    if (this.unanswered.size > 0 || this.distrusted) return false;
+    if (this.open > 0 || this.distrusted) return false;
     return this.readAt >= this.segment.size || this.tornAt === this.segment.size;
   }
 
-  /** @returns whether the record was waiting for its answer */
-  answered(record: EventRecord): boolean {
-    if (this.unanswered.delete(record)) return true;
-    if (this.ahead.get(record.offset) !== record) return false;
-    this.ahead.set(record.offset, undefined);
+  /** @returns whether that was the record's last answer */
+  answer(stretch: Stretch, index: number): boolean {
+    if (!stretch.answer(index)) return false;
+    this.open--;
+    if (stretch.answered) this.unanswered.delete(stretch);
     return true;
   }
 
-  /** The reader has come to an offset. @returns whether its record was read ahead already */
-  passAhead(offset: number): boolean {
-    if (this.ahead.size === 0 || !this.ahead.has(offset)) return false;
-    const record = this.ahead.get(offset);
+  /** Whether the record at an offset was read ahead of its turn. */
+  isAhead(offset: number): boolean {
+    return this.ahead.size > 0 && this.ahead.has(offset);
+  }
+
+  /** The reader has gone past a record that was read ahead. */
+  passAhead(offset: number): void {
+    const stretch = this.ahead.get(offset);
     this.ahead.delete(offset);
-    if (record !== undefined) this.unanswered.add(record);
-    return true;
+    if (stretch?.answered === false) this.unanswered.add(stretch);
   }
 
   /** The bytes behind what was read are not those that were read ahead any more. */
   forgetAhead(): void {
-    for (const record of this.ahead.values()) if (record !== undefined) this.unanswered.add(record);
+    for (const stretch of this.ahead.values()) if (!stretch.answered) this.unanswered.add(stretch);
     this.ahead.clear();
     this.aheadAt = 0;
-  }
-
-  /** Records of it that wait for their answer. */
-  get open(): number {
-    let open = this.unanswered.size;
-    for (const record of this.ahead.values()) if (record !== undefined) open++;
-    return open;
   }
 }

@@ -1,4 +1,4 @@
-import { parseRecord, type EventRecord, type MailboxEvent } from "../event.ts";
+import { parseRecord, type MailboxEvent } from "../event.ts";
 import { Once, type Logger } from "../log.ts";
 import { Queue } from "../queue.ts";
 import type { RecordScanner } from "../record-scanner.ts";
@@ -8,12 +8,13 @@ import type { JournalDirectory } from "./directory.ts";
 import { LONG_BACKLOG, Overtaking } from "./overtaking.ts";
 import { Progress } from "./progress.ts";
 import type { Segment } from "./segment.ts";
+import { Stretch, type EventRecord } from "./stretch.ts";
 
 /** The longest line that is a record; a longer one is skipped to its end. */
 const MAX_LINE = 64 * 1024;
 const CHUNK = 256 * 1024;
 /** Chunks of a backlog that are searched for their users for each one that is read. */
-const SEARCHED_PER_TURN = 16;
+const SEARCHED_PER_TURN = 64;
 /** Records of one segment that are read ahead of its backlog. */
 const MAX_AHEAD = 100_000;
 /** Malformed lines of one segment that are logged. */
@@ -42,7 +43,7 @@ export class Tail {
   readonly #directory: JournalDirectory;
   readonly #log: Logger;
   readonly #once = new Once();
-  readonly #progress = new Map<EventRecord["segment"], Progress>();
+  readonly #progress = new Map<Segment, Progress>();
   /** By uid: what is to be read. */
   readonly #ready = new Map<number, Chain>();
   /** The same chains: whose turn it is. */
@@ -53,6 +54,8 @@ export class Tail {
   readonly #wake: () => void;
   readonly #stopListening: () => void;
   #unanswered = 0;
+  /** What is added to while one chunk is read. */
+  #stretch: Stretch | undefined;
   #scanned = 0;
 
   /**
@@ -126,20 +129,22 @@ export class Tail {
     for (const chain of this.#ready.values()) this.#overtake(chain, records);
   }
 
-  /** A record is answered: it need not be read again. False when it had been answered before. */
-  answered(record: EventRecord): boolean {
-    const progress = this.#progress.get(record.segment);
-    if (progress?.unanswered.delete(record) !== true) return false;
+  /**
+   * A record has got an answer, and when that is its last, it need not be read again.
+   * @returns whether it is its last; false also when it had all of them before
+   */
+  answer(stretch: Stretch, index: number): boolean {
+    const { progress } = stretch;
+    if (!progress.answer(stretch, index)) return false;
     this.#unanswered--;
-    if (progress.segment.gone && progress.unanswered.size === 0) this.#progress.delete(record.segment);
+    if (progress.open === 0 && progress.segment.gone) this.#progress.delete(progress.segment);
     return true;
   }
 
   /** The event of a record whose event was put away, read from the journal again; undefined when it is gone. */
   load(record: EventRecord): MailboxEvent | undefined {
     if (record.event !== undefined) return record.event;
-    const segment = this.#progress.get(record.segment)?.segment;
-    if (segment === undefined) return undefined;
+    const { segment } = record.stretch;
     const target = this.#line;
     let end = -1;
     // Most records are short, and reading what is not needed costs more than asking twice.
@@ -274,11 +279,9 @@ export class Tail {
       if (end === -1 || end >= read) break;
       event ??= this.#parse(undefined, from + at, chunk.subarray(at, end));
       if (event !== undefined && overtaking.mayOvertake(event.user)) {
-        const record: EventRecord = { segment, offset: from + at, ts: event.ts, event };
-        progress.ahead.set(record.offset, record);
-        this.#unanswered++;
-        this.counters.records++;
-        records.push(record);
+        const stretch = new Stretch(progress, from + at, event.ts);
+        progress.ahead.set(from + at, stretch);
+        this.#add(stretch, from + at, event, records);
       }
       at = end + 1;
     }
@@ -298,14 +301,16 @@ export class Tail {
       return;
     }
     const from = progress.readAt;
+    this.#stretch = undefined;
     let at = 0;
     while (at < read && !progress.distrusted) {
-      const isRead = progress.passAhead(from + at);
+      const isRead = progress.isAhead(from + at);
       const event = isRead || progress.skipping ? undefined : this.#scan(at, read);
       const end = event === undefined ? chunk.indexOf(NEWLINE, at) : this.#scanned;
       if (end === -1 || end >= read) break;
-      if (event !== undefined) this.#take(progress, from + at, event, records);
-      else if (end > at && !isRead) this.#readLine(progress, from + at, chunk.subarray(at, end), records);
+      if (isRead) progress.passAhead(from + at);
+      else if (event !== undefined) this.#take(progress, from + at, event, records);
+      else if (end > at) this.#readLine(progress, from + at, chunk.subarray(at, end), records);
       progress.skipping = false;
       if (!progress.distrusted) at = end + 1;
     }
@@ -339,11 +344,20 @@ export class Tail {
 
   #take(progress: Progress, offset: number, event: MailboxEvent, records: EventRecord[]): void {
     if (!this.#mayName(progress, offset, event)) return;
-    const record: EventRecord = { segment: progress.segment, offset, ts: event.ts, event };
-    progress.unanswered.add(record);
+    let stretch = this.#stretch;
+    if (stretch?.progress !== progress || !stretch.takes(event.ts)) {
+      stretch = new Stretch(progress, offset, event.ts);
+      progress.unanswered.add(stretch);
+      this.#stretch = stretch;
+    }
+    this.#add(stretch, offset, event, records);
+  }
+
+  #add(stretch: Stretch, offset: number, event: MailboxEvent, records: EventRecord[]): void {
+    stretch.progress.open++;
     this.#unanswered++;
     this.counters.records++;
-    records.push(record);
+    records.push({ stretch, index: stretch.add(), offset, event });
   }
 
   /** The event of the line at `at` in the chunk, when it is one for the scanner; `#scanned` is then where it ends. */

@@ -2,7 +2,7 @@ import { appendFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
-import type { EventRecord } from "../../src/event.ts";
+import type { EventRecord } from "../../src/journal/stretch.ts";
 import type { Cursor } from "../../src/journal/cursor.ts";
 import { JournalDirectory } from "../../src/journal/directory.ts";
 import { Owners } from "../../src/journal/owners.ts";

@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
 import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import type { EventRecord } from "../../src/event.ts";
+import fc from "fast-check";
+import type { EventRecord } from "../../src/journal/stretch.ts";
 import type { Cursor } from "../../src/journal/cursor.ts";
 import type { JournalDirectory } from "../../src/journal/directory.ts";
+import { Overtaking } from "../../src/journal/overtaking.ts";
+import { Progress } from "../../src/journal/progress.ts";
 import { Tail } from "../../src/journal/tail.ts";
 import { line, segmentName, TestJournal } from "../helpers/journal.ts";
 
@@ -51,6 +54,50 @@ const of = (records: readonly EventRecord[], user: string): string[] =>
 const isThere = (user: string) => (records: readonly EventRecord[]) =>
   records.some(({ event }) => event?.user === user);
 
+/** What has searched a backlog that is `text`. */
+function searched(text: string): Overtaking {
+  const bytes = Buffer.from(text);
+  const [segment] = directory.segments.values();
+  assert.ok(segment !== undefined);
+  const overtaking = new Overtaking([new Progress({ ...segment, size: bytes.length }, 0)]);
+  const buffer = Buffer.alloc(512);
+  while (overtaking.searching) {
+    overtaking.search(buffer, (_, offset, length) => bytes.copy(buffer, 0, offset, offset + length));
+  }
+  return overtaking;
+}
+
+describe("the search of a backlog for its users", () => {
+  it("misses nobody, whatever lies between the records", () => {
+    const user = fc.string({
+      minLength: 1,
+      maxLength: 20,
+      unit: fc.constantFrom("a", "b", "{", "}", '"', "\\", ",", ":", "ü", "@"),
+    });
+    const record = fc.record({
+      user,
+      mailbox: fc.constantFrom("INBOX", "{a}", '"user":"', "a\\"),
+      event: fc.constantFrom("MessageNew", "MessageAppend", "FlagsSet"),
+      torn: fc.nat({ max: 80 }),
+    });
+    fc.assert(
+      fc.property(fc.array(record, { maxLength: 60 }), (records) => {
+        let text = "";
+        for (const { torn, ...fields } of records) {
+          const whole = line(fields);
+          // What was torn has no newline, so the next record follows it on its line.
+          if (torn < 40) text += whole.slice(0, torn);
+          text += whole;
+        }
+        const overtaking = searched(text);
+        for (const { user: name } of records) assert.equal(overtaking.mayOvertake(name), false, name);
+        assert.ok(overtaking.mayOvertake("nobody"));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+});
+
 describe("a record that comes while a long backlog of its uid is read", () => {
   it("goes before the backlog when its user has nothing there", async () => {
     const tail = follow();
@@ -97,9 +144,37 @@ describe("a record that comes while a long backlog of its uid is read", () => {
     await read(tail, (records) => records.length > 0);
     journal.append(SEGMENT, line({ user: "fresh", uids: "1" }));
     const read1 = await read(tail, isThere("fresh"));
-    for (const record of read1) if (record.event?.user === "fresh") tail.answered(record);
+    for (const record of read1) if (record.event?.user === "fresh") tail.answer(record.stretch, record.index);
     const again = await read(follow(tail.cursor()), () => false);
     assert.equal(again.length, BACKLOG + 1);
+  });
+
+  it("is read once, also where a chunk of the backlog ends within it", async () => {
+    const tail = follow();
+    const records = await read(tail, (some) => some.length > 0);
+    // Longer than two chunks.
+    const fresh = Array.from({ length: 6_000 }, (_, n) => line({ user: "fresh", uids: String(n + 1) }));
+    journal.append(SEGMENT, fresh.join(""));
+    records.push(...(await read(tail, (some) => of(some, "fresh").length === fresh.length)));
+    assert.ok(records.length < BACKLOG, "they have overtaken");
+    records.push(...(await read(tail, () => false)));
+    assert.equal(of(records, "fresh").length, fresh.length);
+    assert.equal(records.length, BACKLOG + fresh.length);
+  });
+
+  it("is answered for good, though that was before the reader came to it", async () => {
+    const tail = follow();
+    const records = await read(tail, (some) => some.length > 0);
+    journal.append(SEGMENT, line({ user: "fresh", uids: "1" }));
+    records.push(...(await read(tail, isThere("fresh"))));
+    for (const record of records) tail.answer(record.stretch, record.index);
+    const rest = await read(tail, () => false);
+    assert.ok(rest.length > 0);
+    for (const record of rest) tail.answer(record.stretch, record.index);
+    assert.equal(tail.unanswered, 0);
+    assert.equal(tail.oldest, undefined);
+    assert.ok([...directory.segments.values()].every((segment) => tail.isPast(segment)));
+    assert.deepEqual(await read(follow(tail.cursor()), () => false), []);
   });
 
   it("holds the cursor before it until it is answered", async () => {
@@ -108,13 +183,13 @@ describe("a record that comes while a long backlog of its uid is read", () => {
     journal.append(SEGMENT, line({ user: "fresh", uids: "1" }));
     records.push(...(await read(tail, () => false)));
     assert.equal(records.length, BACKLOG + 1);
-    for (const record of records) if (record.event?.user !== "fresh") tail.answered(record);
+    for (const record of records) if (record.event?.user !== "fresh") tail.answer(record.stretch, record.index);
     assert.equal(tail.unanswered, 1);
     const again = await read(follow(tail.cursor()), () => false);
     assert.deepEqual(of(again, "fresh"), ["1"]);
     assert.equal(again.length, 1);
 
-    for (const record of records) tail.answered(record);
+    for (const record of records) tail.answer(record.stretch, record.index);
     assert.equal(tail.unanswered, 0);
     assert.ok([...directory.segments.values()].every((segment) => tail.isPast(segment)));
   });

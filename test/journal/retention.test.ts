@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { chownSync, existsSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import type { EventRecord } from "../../src/event.ts";
+import type { EventRecord } from "../../src/journal/stretch.ts";
 import { Retention } from "../../src/journal/retention.ts";
 import { BUCKET_SECONDS } from "../../src/journal/segment.ts";
 import { line, NOT_ROOT, type Reader, segmentName, STRANGE_UID, TestJournal } from "../helpers/journal.ts";
@@ -45,7 +45,7 @@ describe("retention", () => {
     write(lately, line({ user: "c" }), HOUR / 2);
     write(segmentName(1), "", 3 * HOUR);
     const reader = await journal.read();
-    for (const record of reader.records) reader.tail.answered(record);
+    for (const record of reader.records) reader.tail.answer(record.stretch, record.index);
     assert.equal(retentionOf(reader).sweep(NOW), 2);
     assert.deepEqual(
       [OLD, segmentName(1), young, lately].map((name) => existsSync(journal.file(name))),
@@ -60,9 +60,9 @@ describe("retention", () => {
     const reader = await journal.read();
     const [a, b] = reader.records as [EventRecord, EventRecord];
     const retention = retentionOf(reader);
-    reader.tail.answered(b);
+    reader.tail.answer(b.stretch, b.index);
     assert.equal(retention.sweep(NOW), 0);
-    reader.tail.answered(a);
+    reader.tail.answer(a.stretch, a.index);
     assert.equal(retention.sweep(NOW), 1);
   });
 
@@ -76,12 +76,12 @@ describe("retention", () => {
   it("never deletes what is still being written, though its name be old", async () => {
     write(OLD, line({ user: "a" }), 3 * HOUR);
     const reader = await journal.read();
-    for (const record of reader.records) reader.tail.answered(record);
+    for (const record of reader.records) reader.tail.answer(record.stretch, record.index);
     journal.append(OLD, line({ user: "late" }));
     touch(OLD, 3 * HOUR);
     assert.equal(retentionOf(reader).sweep(NOW), 0, "written since it was looked at");
     await waitFor("the late record", () => reader.users.includes("late"));
-    for (const record of reader.records) reader.tail.answered(record);
+    for (const record of reader.records) reader.tail.answer(record.stretch, record.index);
     assert.equal(retentionOf(reader).sweep(NOW), 1);
   });
 
@@ -89,7 +89,7 @@ describe("retention", () => {
     write(OLD, line({ user: "a" }) + line({ user: "torn" }).slice(0, 20), 3 * HOUR);
     const reader = await journal.read();
     assert.equal(retentionOf(reader).sweep(NOW), 0);
-    for (const record of reader.records) reader.tail.answered(record);
+    for (const record of reader.records) reader.tail.answer(record.stretch, record.index);
     assert.equal(retentionOf(reader).sweep(NOW), 1);
   });
 
@@ -110,7 +110,7 @@ describe("retention", () => {
   it("leaves no trace of a deleted segment behind: the next of that name is read from its start", async () => {
     write(OLD, line({ user: "a" }), 3 * HOUR);
     const reader = await journal.read();
-    for (const record of reader.records) reader.tail.answered(record);
+    for (const record of reader.records) reader.tail.answer(record.stretch, record.index);
     const segment = reader.directory.segments.get(OLD);
     assert.ok(segment !== undefined && reader.tail.isPast(segment));
     assert.equal(retentionOf(reader).sweep(NOW), 1);

@@ -20,7 +20,8 @@ import {
 } from "node:fs";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import fc from "fast-check";
-import type { EventRecord } from "../../src/event.ts";
+import type { EventRecord } from "../../src/journal/stretch.ts";
+import type { Tail } from "../../src/journal/tail.ts";
 import { line, NOT_ROOT, OWN_UID, segmentName, STRANGE_UID, TestJournal } from "../helpers/journal.ts";
 import { waitFor } from "../helpers/wait.ts";
 
@@ -51,8 +52,8 @@ function uidOf(user: string): number {
   return Number(execFileSync("id", ["-u", user], { encoding: "utf8" }));
 }
 
-function answerAll(records: readonly EventRecord[], tail: { answered(record: EventRecord): void }): void {
-  for (const record of records) tail.answered(record);
+function answerAll(records: readonly EventRecord[], tail: Tail): void {
+  for (const { stretch, index } of records) tail.answer(stretch, index);
 }
 
 describe("reading the journal", () => {
@@ -64,8 +65,8 @@ describe("reading the journal", () => {
     await waitFor("the third record", () => reader.records.length === 3);
     const [, second] = reader.records;
     assert.equal(second?.offset, line({ user: "a" }).length);
-    assert.equal(second?.segment.name, SEGMENT);
-    assert.equal(second?.ts, 1);
+    assert.equal(second?.stretch.segment.name, SEGMENT);
+    assert.equal(second?.event?.ts, 1);
   });
 
   it("follows a writer from bucket to bucket, the oldest first", async () => {
@@ -88,7 +89,7 @@ describe("reading the journal", () => {
   });
 
   it("goes on after a restart with the first record that was not answered", async () => {
-    journal.append(SEGMENT, ["a", "b", "c", "d"].map((user) => line({ user })).join(""));
+    journal.append(SEGMENT, ["a", "b", "c", "d"].map((user, second) => line({ user, ts: second * 1e6 })).join(""));
     const before = await journal.read();
     const [a, b, c, d] = before.records as [EventRecord, EventRecord, EventRecord, EventRecord];
     answerAll([a, c, d], before.tail);
@@ -100,8 +101,8 @@ describe("reading the journal", () => {
     const again = await journal.read(cursor);
     assert.deepEqual(again.users, ["b", "c", "d", "e"]);
     assert.deepEqual(
-      again.records.map(({ segment, offset }) => [segment.name, offset]).slice(0, 3),
-      [b, c, d].map(({ segment, offset }) => [segment.name, offset]),
+      again.records.map(({ stretch, offset }) => [stretch.segment.name, offset]).slice(0, 3),
+      [b, c, d].map(({ stretch, offset }) => [stretch.segment.name, offset]),
       "a record has the same id after a restart",
     );
   });
@@ -189,7 +190,7 @@ describe("reading the journal", () => {
     await once(child, "exit");
     await waitFor("the last record", () => reader.records.length >= count);
     assert.deepEqual(
-      reader.records.map(({ ts }) => ts),
+      reader.records.map(({ event }) => event?.ts),
       Array.from({ length: count }, (_, n) => n),
     );
     assert.equal(reader.tail.counters.malformed, 0);
@@ -480,7 +481,7 @@ describe("whom a segment speaks for", { skip: NOT_ROOT }, () => {
     const reader = await journal.read();
     await waitFor("all records", () => reader.records.length === 300);
     assert.deepEqual(
-      reader.records.map(({ ts }) => ts),
+      reader.records.map(({ event }) => event?.ts),
       Array.from({ length: 300 }, (_, n) => n + 1),
     );
   });

@@ -5,6 +5,7 @@ import { SpError } from "../../protocols/sp/errors.ts";
 import { frameHeaderLength, writeFrameHeader } from "../../protocols/sp/frame.ts";
 import { connectPush, type PushConnection } from "../../protocols/sp/push-connection.ts";
 import type { Notification } from "./codec/extended.ts";
+import { Receipts } from "./receipts.ts";
 import type { Job } from "./route.ts";
 
 /** Bytes that are handed to the kernel at once, and the most that waits in this process for a host to take it. */
@@ -60,8 +61,8 @@ export interface EndpointEvents {
   encoded(job: Job): void;
   /** One of a job's notifications cannot be encoded. @returns whether to go on with the next; else the job is settled */
   unencodable(job: Job, notification: Notification | undefined, error: unknown): boolean;
-  /** The host has it. */
-  sent(job: Job, notifications: number): void;
+  /** The host has them. */
+  sent(receipts: Receipts, notifications: number): void;
   /** Jobs that were sent wait to be sent again. */
   resending(count: number): void;
   /** After a failure, the host has taken something again. */
@@ -74,8 +75,8 @@ export interface EndpointEvents {
 
 /** What was handed to the kernel with one write. */
 interface Chunk {
-  readonly jobs: Job[];
-  readonly counts: number[];
+  readonly receipts: Receipts;
+  notifications: number;
   /** When the kernel had taken it, in ms of the process's clock; 0 before. */
   drainedAt: number;
   /** How many bytes of this connection the kernel had then taken. */
@@ -89,7 +90,6 @@ interface Current {
   readonly rest: Iterator<Notification, void>;
   /** Made, but did not fit into the last chunk. */
   next: Notification | undefined;
-  count: number;
 }
 
 /**
@@ -208,7 +208,7 @@ export class Endpoint {
     let confirmed = 0;
     for (const chunk of this.#sent) {
       if (left <= most || chunk.drainedAt === 0) break;
-      left -= chunk.jobs.length;
+      left -= chunk.receipts.length;
       confirmed++;
     }
     this.#confirmFirst(confirmed);
@@ -217,7 +217,7 @@ export class Endpoint {
   /** Takes back what waits and is older than `before`, microseconds of unix time. */
   takeExpired(before: number): Job[] {
     const expired: Job[] = [];
-    for (let job = this.#waiting.first; job !== undefined && job.record.ts < before; job = this.#waiting.first) {
+    for (let job = this.#waiting.first; job !== undefined && job.ts < before; job = this.#waiting.first) {
       expired.push(job);
       this.#waiting.shift();
     }
@@ -305,7 +305,7 @@ export class Endpoint {
     this.#readAt = 0;
     const again: Job[] = [];
     for (const chunk of this.#sent) {
-      for (const job of chunk.jobs) again.push(job);
+      for (const job of chunk.receipts.jobs()) again.push(job);
     }
     if (this.#current !== undefined) again.push(this.#current.job);
     this.#sent = [];
@@ -326,16 +326,16 @@ export class Endpoint {
 
   #flush(connection: PushConnection): void {
     if (this.#draining !== undefined) return;
-    const chunk: Chunk = { jobs: [], counts: [], drainedAt: 0, drainedBytes: 0, readAt: 0 };
+    const chunk: Chunk = { receipts: new Receipts(), notifications: 0, drainedAt: 0, drainedBytes: 0, readAt: 0 };
     const length = this.#fill(chunk, connection.transport);
     if (length === 0) {
-      for (const job of chunk.jobs) this.#events.sent(job, 0);
+      this.#events.sent(chunk.receipts, 0);
       return;
     }
     this.#draining = chunk;
     this.#drainingSince = performance.now();
     this.#sent.push(chunk);
-    this.#unconfirmed += chunk.jobs.length;
+    this.#unconfirmed += chunk.receipts.length;
     connection.write(Buffer.from(scratch.subarray(0, length)), () => {
       if (this.#connection !== connection) return;
       chunk.drainedAt = performance.now();
@@ -367,15 +367,14 @@ export class Endpoint {
           if (at > 0 && at + header + length > CHUNK) return at;
           writeFrameHeader(scratch, at, length, transport);
           at = this.#events.write(scratch, at + header, notification);
-          current.count++;
+          chunk.notifications++;
         } catch (error) {
           dropped = !this.#events.unencodable(current.job, current.next, error);
         }
         current.next = undefined;
       }
       if (!dropped) {
-        chunk.jobs.push(current.job);
-        chunk.counts.push(current.count);
+        chunk.receipts.add(current.job);
         this.#events.encoded(current.job);
       }
       this.#current = undefined;
@@ -387,7 +386,7 @@ export class Endpoint {
     for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) {
       const rest = this.#events.notifications(job);
       if (rest === undefined) continue;
-      this.#current = { job, rest, next: undefined, count: 0 };
+      this.#current = { job, rest, next: undefined };
       return this.#current;
     }
     return undefined;
@@ -413,9 +412,9 @@ export class Endpoint {
 
   #confirmFirst(chunks: number): void {
     if (chunks === 0) return;
-    for (const { jobs, counts } of this.#sent.splice(0, chunks)) {
-      this.#unconfirmed -= jobs.length;
-      jobs.forEach((job, index) => this.#events.sent(job, counts[index] ?? 0));
+    for (const { receipts, notifications } of this.#sent.splice(0, chunks)) {
+      this.#unconfirmed -= receipts.length;
+      this.#events.sent(receipts, notifications);
     }
     this.#backoff.reset();
     this.refusedSince = undefined;

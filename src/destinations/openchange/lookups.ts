@@ -60,7 +60,7 @@ export class Lookups {
   takeExpired(before: number): Job[] {
     const expired: Job[] = [];
     for (const { waiting } of this.#queue) {
-      for (let job = waiting.first; job !== undefined && job.record.ts < before; job = waiting.first) {
+      for (let job = waiting.first; job !== undefined && job.ts < before; job = waiting.first) {
         expired.push(job);
         waiting.shift();
       }
@@ -126,7 +126,7 @@ export class Lookups {
       const jobs: Job[] = [];
       // The answer is for those that waited when it was asked, and for what came since but happened before.
       for (let job = waiting.first; job !== undefined; job = waiting.first) {
-        if (jobs.length >= route.asked && job.record.ts > askedAt) break;
+        if (jobs.length >= route.asked && job.ts > askedAt) break;
         jobs.push(job);
         waiting.shift();
       }

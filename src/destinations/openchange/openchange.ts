@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
-import type { EventName, EventRecord, MailboxEvent } from "../../event.ts";
+import type { EventName, MailboxEvent } from "../../event.ts";
+import type { EventRecord, Stretch } from "../../journal/stretch.ts";
 import { Once, type Logger } from "../../log.ts";
 import { parseAddress } from "../../protocols/sp/address.ts";
 import type { SpError } from "../../protocols/sp/errors.ts";
@@ -100,14 +101,11 @@ export class OpenChange implements Destination {
       write: (target, offset, notification) => this.#encoder.write(target, offset, notification),
       mayConnect: () => this.#connections < this.#settings.maxConnections,
       connections: (change) => (this.#connections += change),
-      encoded: (job) => {
-        job.unencoded--;
-        if (job.unencoded <= 0) this.#answers.park(job.record);
-      },
+      encoded: (job) => this.#encoded(job),
       unencodable: (job, notification, error) => this.#unencodable(job, notification, error as Error),
-      sent: (job, notifications) => {
+      sent: (receipts, notifications) => {
         this.#counters.sent += notifications;
-        this.#settle(job);
+        receipts.forEach((stretch, index) => this.#settle(stretch, index));
       },
       resending: (count) => (this.#counters.resent += count),
       recovered: ({ name }) => {
@@ -145,7 +143,7 @@ export class OpenChange implements Destination {
       const { event } = record;
       if (event === undefined || !isNotified(event, this.#notify)) {
         this.#counters.ignored++;
-        this.#answers.done(record);
+        this.#answer(record);
       } else {
         this.#lookUp(record, event, now);
       }
@@ -180,11 +178,11 @@ export class OpenChange implements Destination {
       if (this.#once.first(`bad-resolver ${event.user}`)) {
         this.#log.error({ user: event.user }, `cannot look up user ${event.user}: ${(error as Error).message}`);
       }
-      this.#answers.done(record);
+      this.#answer(record);
       return;
     }
-    const job: Job = { record, route, hostsLeft: 0, unencoded: 0 };
-    if (route.answersFor(record.ts, now)) {
+    const job: Job = { record, route, ts: event.ts, unencoded: 0 };
+    if (route.answersFor(event.ts, now)) {
       this.#send(job, route);
       return;
     }
@@ -206,7 +204,7 @@ export class OpenChange implements Destination {
     this.#lookedUp(jobs.length);
     this.#drop("bad-record", jobs.length);
     if (this.#once.first(`bad-record ${route.cn}`)) this.#log.error({ cn: route.cn }, error.message);
-    for (const job of jobs) this.#answers.done(job.record);
+    for (const job of jobs) this.#answer(job.record);
   }
 
   #send(job: Job, route: Route): void {
@@ -214,10 +212,11 @@ export class OpenChange implements Destination {
     if (hosts.length === 0) {
       this.#counters.nobody++;
       this.#log.debug({ cn: route.cn, key: route.key }, "nobody is registered for the user");
-      this.#answers.done(job.record);
+      this.#answer(job.record);
       return;
     }
-    job.hostsLeft = hosts.length;
+    const { stretch, index } = job.record;
+    if (hosts.length > 1) this.#answers.split(stretch, index, hosts.length);
     job.unencoded = hosts.length;
     this.#unsettled += hosts.length;
     for (const host of hosts) {
@@ -263,7 +262,7 @@ export class OpenChange implements Destination {
     this.#dropJob(job, "gone");
     if (this.#once.first("gone")) {
       this.#log.error(
-        { segment: job.record.segment.name, offset: job.record.offset },
+        { segment: job.record.stretch.segment.name, offset: job.record.offset },
         "a record has gone from the journal before it was sent: somebody else deletes segments",
       );
     }
@@ -302,7 +301,7 @@ export class OpenChange implements Destination {
       `events given up: the resolver did not answer within their time to live (${error.message})`,
     );
     this.#lookedUp(expired.length);
-    for (const job of expired) this.#answers.done(job.record);
+    for (const job of expired) this.#answer(job.record);
   }
 
   #hostFailed(endpoint: Endpoint, error: SpError): void {
@@ -358,7 +357,8 @@ export class OpenChange implements Destination {
 
   #dropJob(job: Job, reason: DropReason): void {
     this.#drop(reason, 1);
-    this.#settle(job);
+    this.#encoded(job);
+    this.#settle(job.record.stretch, job.record.index);
   }
 
   #drop(reason: DropReason, count: number): void {
@@ -366,10 +366,21 @@ export class OpenChange implements Destination {
     this.#counters.dropped = { ...dropped, [reason]: (dropped[reason] ?? 0) + count };
   }
 
-  #settle(job: Job): void {
+  /** One host less for which the event is needed. */
+  #encoded(job: Job): void {
+    job.unencoded--;
+    if (job.unencoded <= 0) this.#answers.park(job.record);
+  }
+
+  #settle(stretch: Stretch, index: number): void {
     this.#unsettled--;
-    job.hostsLeft--;
-    if (job.hostsLeft === 0) this.#answers.done(job.record);
+    this.#answers.done(stretch, index);
+  }
+
+  /** Nobody is to be told of it. */
+  #answer(record: EventRecord): void {
+    this.#answers.park(record);
+    this.#answers.done(record.stretch, record.index);
   }
 
   #idle(endpoint: Endpoint): void {

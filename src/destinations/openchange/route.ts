@@ -1,4 +1,4 @@
-import type { EventRecord } from "../../event.ts";
+import type { EventRecord } from "../../journal/stretch.ts";
 import { Queue } from "../../queue.ts";
 import { distinctHosts } from "./codec/resolver-record.ts";
 import type { Lookups } from "./lookups.ts";
@@ -8,8 +8,9 @@ import { decodeHosts, type Resolver } from "./resolver.ts";
 export interface Job {
   readonly record: EventRecord;
   readonly route: Route;
-  /** Hosts that have not answered, and those for which it has not been encoded yet. */
-  hostsLeft: number;
+  /** When the change happened, in microseconds of unix time. */
+  readonly ts: number;
+  /** Hosts for which it has not been encoded yet. */
   unencoded: number;
 }
 
