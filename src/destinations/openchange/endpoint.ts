@@ -4,14 +4,15 @@ import type { SpAddress } from "../../protocols/sp/address.ts";
 import { SpError } from "../../protocols/sp/errors.ts";
 import { frameHeaderLength, writeFrameHeader } from "../../protocols/sp/frame.ts";
 import { connectPush, type PushConnection } from "../../protocols/sp/push-connection.ts";
+import { ChunkBuilder, type Chunk } from "./chunk.ts";
 import type { Notification } from "./codec/extended.ts";
-import { Receipts } from "./receipts.ts";
 import type { Job } from "./route.ts";
 
 /** Bytes that are handed to the kernel at once, and the most that waits in this process for a host to take it. */
 const CHUNK = 64 * 1024;
 /** Room for the longest payload that a record of 64 KiB can make. */
 const scratch = Buffer.allocUnsafe(CHUNK * 3);
+const chunkBuilder = new ChunkBuilder();
 /**
  * SP has no acknowledgement, and what a killed server had not read from its socket dies with it. So what was drained
  * is kept this long, and sent again when the connection breaks meanwhile. More than a server needs to read it.
@@ -61,8 +62,8 @@ export interface EndpointEvents {
   encoded(job: Job): void;
   /** One of a job's notifications cannot be encoded. @returns whether to go on with the next; else the job is settled */
   unencodable(job: Job, notification: Notification | undefined, error: unknown): boolean;
-  /** The host has them. */
-  sent(receipts: Receipts, notifications: number): void;
+  /** The host has it. */
+  sent(chunk: Chunk): void;
   /** Jobs that were sent wait to be sent again. */
   resending(count: number): void;
   /** After a failure, the host has taken something again. */
@@ -73,16 +74,9 @@ export interface EndpointEvents {
   idle(endpoint: Endpoint): void;
 }
 
-/** What was handed to the kernel with one write. */
-interface Chunk {
-  readonly receipts: Receipts;
-  notifications: number;
-  /** When the kernel had taken it, in ms of the process's clock; 0 before. */
-  drainedAt: number;
-  /** How many bytes of this connection the kernel had then taken. */
-  drainedBytes: number;
-  /** When the host has read it even at the certain pace. */
-  readAt: number;
+/** The process's clock in whole milliseconds: unlike fractions, they take no memory of their own. */
+function clock(): number {
+  return Math.ceil(performance.now());
 }
 
 interface Current {
@@ -189,7 +183,7 @@ export class Endpoint {
       this.#idleSince = 0;
       if (this.#connection === undefined && this.#retry === undefined) this.#schedule();
     } else if (this.#idleSince === 0) {
-      this.#idleSince = now;
+      this.#idleSince = Math.ceil(now);
     } else if (now - this.#idleSince > this.#settings.idleTimeoutMs && !this.#connecting) {
       this.hangUp();
       this.#events.idle(this);
@@ -208,7 +202,7 @@ export class Endpoint {
     let confirmed = 0;
     for (const chunk of this.#sent) {
       if (left <= most || chunk.drainedAt === 0) break;
-      left -= chunk.receipts.length;
+      left -= chunk.length;
       confirmed++;
     }
     this.#confirmFirst(confirmed);
@@ -299,13 +293,13 @@ export class Endpoint {
   }
 
   #lost(error: SpError | undefined): void {
-    const now = performance.now();
+    const now = clock();
     this.#forgetConnection();
     this.#draining = undefined;
     this.#readAt = 0;
     const again: Job[] = [];
     for (const chunk of this.#sent) {
-      for (const job of chunk.receipts.jobs()) again.push(job);
+      for (const job of chunk.jobs()) again.push(job);
     }
     if (this.#current !== undefined) again.push(this.#current.job);
     this.#sent = [];
@@ -326,23 +320,23 @@ export class Endpoint {
 
   #flush(connection: PushConnection): void {
     if (this.#draining !== undefined) return;
-    const chunk: Chunk = { receipts: new Receipts(), notifications: 0, drainedAt: 0, drainedBytes: 0, readAt: 0 };
-    const length = this.#fill(chunk, connection.transport);
+    const { length, notifications } = this.#fill(connection.transport);
+    const chunk = chunkBuilder.build(notifications);
     if (length === 0) {
-      this.#events.sent(chunk.receipts, 0);
+      this.#events.sent(chunk);
       return;
     }
     this.#draining = chunk;
-    this.#drainingSince = performance.now();
+    this.#drainingSince = clock();
     this.#sent.push(chunk);
-    this.#unconfirmed += chunk.receipts.length;
+    this.#unconfirmed += chunk.length;
     connection.write(Buffer.from(scratch.subarray(0, length)), () => {
       if (this.#connection !== connection) return;
-      chunk.drainedAt = performance.now();
+      chunk.drainedAt = clock();
       this.#drainedAt = chunk.drainedAt;
       chunk.drainedBytes = connection.bytesDrained;
       this.#readAt = Math.max(this.#readAt, chunk.drainedAt) + length / CERTAIN_PACE;
-      chunk.readAt = this.#readAt;
+      chunk.readAt = Math.ceil(this.#readAt);
       this.#draining = undefined;
       if (chunk.drainedAt - this.#drainingSince > SLOW_MS) this.#slowUntil = chunk.drainedAt + SLOW_CONFIRM_MS;
       if (this.waiting < MANY) this.#slow = false;
@@ -350,10 +344,11 @@ export class Endpoint {
     });
   }
 
-  /** Encodes into the scratch buffer until the chunk is full; returns its length. */
-  #fill(chunk: Chunk, transport: PushConnection["transport"]): number {
+  /** Encodes into the scratch buffer until the chunk is full, and gathers the jobs that it completes. */
+  #fill(transport: PushConnection["transport"]): { length: number; notifications: number } {
     const header = frameHeaderLength(transport);
     let at = 0;
+    let notifications = 0;
     while (at < CHUNK) {
       const current = this.#current ?? this.#begin();
       if (current === undefined) break;
@@ -364,22 +359,22 @@ export class Endpoint {
           current.next = notification;
           if (notification === undefined) break;
           const length = this.#events.encodedLength(notification);
-          if (at > 0 && at + header + length > CHUNK) return at;
+          if (at > 0 && at + header + length > CHUNK) return { length: at, notifications };
           writeFrameHeader(scratch, at, length, transport);
           at = this.#events.write(scratch, at + header, notification);
-          chunk.notifications++;
+          notifications++;
         } catch (error) {
           dropped = !this.#events.unencodable(current.job, current.next, error);
         }
         current.next = undefined;
       }
       if (!dropped) {
-        chunk.receipts.add(current.job);
+        chunkBuilder.add(current.job);
         this.#events.encoded(current.job);
       }
       this.#current = undefined;
     }
-    return at;
+    return { length: at, notifications };
   }
 
   #begin(): Current | undefined {
@@ -412,9 +407,9 @@ export class Endpoint {
 
   #confirmFirst(chunks: number): void {
     if (chunks === 0) return;
-    for (const { receipts, notifications } of this.#sent.splice(0, chunks)) {
-      this.#unconfirmed -= receipts.length;
-      this.#events.sent(receipts, notifications);
+    for (const chunk of this.#sent.splice(0, chunks)) {
+      this.#unconfirmed -= chunk.length;
+      this.#events.sent(chunk);
     }
     this.#backoff.reset();
     this.refusedSince = undefined;

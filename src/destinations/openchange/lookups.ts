@@ -2,6 +2,7 @@ import { Backoff } from "../../backoff.ts";
 import type { StoredValue } from "../../protocols/memcached/request.ts";
 import type { MemcachedServer } from "../../protocols/memcached/server.ts";
 import { Queue } from "../../queue.ts";
+import { NOBODY, type HostLists } from "./host-lists.ts";
 import type { Job, Route } from "./route.ts";
 
 /** Keys of one request: enough to fill a round trip, few enough that the first answers are not held up. */
@@ -23,6 +24,7 @@ export interface LookupEvents {
 /** The look-ups for one memcached server: all that come while one request is on its way make the next one. */
 export class Lookups {
   readonly server: MemcachedServer;
+  readonly #hostLists: HostLists;
   readonly #events: LookupEvents;
   readonly #queue = new Queue<Route>();
   readonly #backoff = new Backoff(FIRST_RETRY_MS, MOST_RETRY_MS);
@@ -32,8 +34,9 @@ export class Lookups {
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(server: MemcachedServer, events: LookupEvents) {
+  constructor(server: MemcachedServer, hostLists: HostLists, events: LookupEvents) {
     this.server = server;
+    this.#hostLists = hostLists;
     this.#events = events;
   }
 
@@ -60,10 +63,8 @@ export class Lookups {
   takeExpired(before: number): Job[] {
     const expired: Job[] = [];
     for (const { waiting } of this.#queue) {
-      for (let job = waiting.first; job !== undefined && job.ts < before; job = waiting.first) {
-        expired.push(job);
-        waiting.shift();
-      }
+      const kept = waiting.findIndex((job) => job.ts >= before);
+      for (const job of waiting.splice(0, kept === -1 ? waiting.length : kept)) expired.push(job);
     }
     return expired;
   }
@@ -123,23 +124,22 @@ export class Lookups {
     }
     for (const route of routes) {
       const { waiting } = route;
-      const jobs: Job[] = [];
       // The answer is for those that waited when it was asked, and for what came since but happened before.
-      for (let job = waiting.first; job !== undefined; job = waiting.first) {
-        if (jobs.length >= route.asked && job.ts > askedAt) break;
-        jobs.push(job);
-        waiting.shift();
-      }
+      const after = waiting.findIndex((job, index) => index >= route.asked && job.ts > askedAt);
+      const jobs = waiting.splice(0, after === -1 ? waiting.length : after);
       route.queued = waiting.length > 0;
       if (route.queued) this.#queue.push(route);
-      let failure: unknown;
+      const value = values.get(route.key)?.value;
+      let hosts: readonly string[];
       try {
-        route.answer(values.get(route.key)?.value, askedAt);
+        hosts = value === undefined ? NOBODY : this.#hostLists.of(route.cn, value);
       } catch (error) {
-        failure = error;
+        // Not an answer, so that the next look-up says it again.
+        this.#events.undecodable(route, jobs, error as Error);
+        continue;
       }
-      if (failure === undefined) this.#events.found(route, jobs);
-      else this.#events.undecodable(route, jobs, failure as Error);
+      route.answer(hosts, askedAt);
+      this.#events.found(route, jobs);
     }
   }
 }

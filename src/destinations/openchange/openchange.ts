@@ -103,9 +103,9 @@ export class OpenChange implements Destination {
       connections: (change) => (this.#connections += change),
       encoded: (job) => this.#encoded(job),
       unencodable: (job, notification, error) => this.#unencodable(job, notification, error as Error),
-      sent: (receipts, notifications) => {
-        this.#counters.sent += notifications;
-        receipts.forEach((stretch, index) => this.#settle(stretch, index));
+      sent: (chunk) => {
+        this.#counters.sent += chunk.notifications;
+        chunk.forEach((stretch, index) => this.#settle(stretch, index));
       },
       resending: (count) => (this.#counters.resent += count),
       recovered: ({ name }) => {

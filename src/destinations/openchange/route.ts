@@ -1,8 +1,7 @@
 import type { EventRecord } from "../../journal/stretch.ts";
-import { Queue } from "../../queue.ts";
-import { distinctHosts } from "./codec/resolver-record.ts";
+import { NOBODY } from "./host-lists.ts";
 import type { Lookups } from "./lookups.ts";
-import { decodeHosts, type Resolver } from "./resolver.ts";
+import { resolverKey, type Resolver } from "./resolver.ts";
 
 /** One event on its way to the hosts of its user. */
 export interface Job {
@@ -24,34 +23,31 @@ const VALID_US = 200_000;
 export class Route {
   /** The user's name in the resolver. */
   readonly cn: string;
-  /** The key as memcached sees it, with its namespace. */
-  readonly key: string;
   readonly resolver: Resolver;
   readonly lookups: Lookups;
-  readonly waiting = new Queue<Job>();
+  /** Hardly ever more than one, so it is an array that needs no room while it is empty. */
+  readonly waiting: Job[] = [];
   /** Whether `lookups` has it in its queue, or has asked for it. */
   queued = false;
   /** How many of `waiting` the request that is under way is for. */
   asked = 0;
-  #hosts: readonly string[] = [];
-  #value: Buffer | undefined;
+  #hosts: readonly string[] = NOBODY;
   #askedAt = -1;
 
-  constructor(cn: string, key: string, resolver: Resolver, lookups: Lookups) {
+  constructor(cn: string, resolver: Resolver, lookups: Lookups) {
     this.cn = cn;
-    this.key = key;
     this.resolver = resolver;
     this.lookups = lookups;
+  }
+
+  /** The key as memcached sees it, with its namespace. Made when it is needed: there is a route for each user. */
+  get key(): string {
+    return this.resolver.pool.wireKey(resolverKey(this.cn));
   }
 
   /** The addresses that the last look-up gave, each once. */
   get hosts(): readonly string[] {
     return this.#hosts;
-  }
-
-  /** Whether the key was there at the last look-up. */
-  get registered(): boolean {
-    return this.#value !== undefined;
   }
 
   /**
@@ -64,24 +60,10 @@ export class Route {
 
   /**
    * Takes the answer to a look-up.
-   * @param value undefined for a key that is not there
    * @param askedAt when it was asked, in microseconds of unix time
-   * @throws OcnotifyError ERR_RESOLVER_RECORD when the value does not decode; then there are no hosts
    */
-  answer(value: Buffer | undefined, askedAt: number): void {
+  answer(hosts: readonly string[], askedAt: number): void {
+    this.#hosts = hosts;
     this.#askedAt = askedAt;
-    if (value !== undefined && this.#value?.equals(value) === true) return;
-    this.#hosts = [];
-    // A copy: the value shares its memory with everything that was received with it.
-    this.#value = value === undefined ? undefined : Buffer.from(value);
-    if (this.#value === undefined) return;
-    try {
-      this.#hosts = distinctHosts(decodeHosts(this.cn, this.#value));
-    } catch (error) {
-      // Not remembered, so that the next look-up says it again.
-      this.#value = undefined;
-      this.#askedAt = -1;
-      throw error;
-    }
   }
 }

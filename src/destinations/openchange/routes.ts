@@ -2,6 +2,7 @@ import { OcnotifyError } from "../../errors.ts";
 import type { MailboxEvent } from "../../event.ts";
 import { checkKey } from "../../protocols/memcached/key.ts";
 import type { MemcachedServer } from "../../protocols/memcached/server.ts";
+import { HostLists } from "./host-lists.ts";
 import { Lookups, type LookupEvents } from "./lookups.ts";
 import { cnOf, Resolver, resolverKey, type CnKind } from "./resolver.ts";
 import { Route } from "./route.ts";
@@ -22,6 +23,7 @@ export class Routes {
   readonly #defaults: { readonly resolver: string; readonly cn: CnKind };
   readonly #events: LookupEvents;
   readonly #zones = new Map<string, Zone | Error>();
+  readonly #hostLists = new HostLists();
   readonly #lookups = new Map<MemcachedServer, Lookups>();
 
   /**
@@ -52,15 +54,14 @@ export class Routes {
 
     const cn = cnOf(user, kind);
     const key = resolverKey(cn);
-    const wireKey = resolver.pool.wireKey(key);
-    checkKey(wireKey);
+    checkKey(resolver.pool.wireKey(key));
     const server = resolver.pool.serverFor(key);
     let lookups = this.#lookups.get(server);
     if (lookups === undefined) {
-      lookups = new Lookups(server, this.#events);
+      lookups = new Lookups(server, this.#hostLists, this.#events);
       this.#lookups.set(server, lookups);
     }
-    const route = new Route(cn, wireKey, resolver, lookups);
+    const route = new Route(cn, resolver, lookups);
     if (routes[kind].size >= MAX_ROUTES) forgetIdle(routes[kind]);
     routes[kind].set(user, route);
     return route;

@@ -1,0 +1,73 @@
+import type { Stretch } from "../../journal/stretch.ts";
+import type { Job, Route } from "./route.ts";
+
+/** Of each job: its stretch, its number there, its offset in the segment, and its route. */
+type Receipt = Stretch | Route | number;
+const PARTS = 4;
+
+/**
+ * What was handed to the kernel with one write, for as long as it may have to be sent again. That is hundreds of thousands
+ * of jobs, hardly any of which is needed again: each is only what it can be made from, in one array of all.
+ */
+export class Chunk {
+  readonly notifications: number;
+  readonly #receipts: readonly Receipt[];
+  /** When the kernel had taken it, in whole ms of the process's clock; 0 before. */
+  drainedAt = 0;
+  /** How many bytes of this connection the kernel had then taken. */
+  drainedBytes = 0;
+  /** When the host has read it even at the certain pace, in whole ms. */
+  readAt = 0;
+
+  /** Made by `ChunkBuilder`. */
+  constructor(notifications: number, receipts: readonly Receipt[]) {
+    this.notifications = notifications;
+    this.#receipts = receipts;
+  }
+
+  /** Jobs of which the last notification is in it. */
+  get length(): number {
+    return this.#receipts.length / PARTS;
+  }
+
+  /** Calls back with the place of each job's record. */
+  forEach(callback: (stretch: Stretch, index: number) => void): void {
+    const receipts = this.#receipts;
+    for (let at = 0; at < receipts.length; at += PARTS) {
+      callback(receipts[at] as Stretch, receipts[at + 1] as number);
+    }
+  }
+
+  /** The jobs, as they are when their events have been put away. */
+  *jobs(): Generator<Job, void> {
+    const receipts = this.#receipts;
+    for (let at = 0; at < receipts.length; at += PARTS) {
+      const stretch = receipts[at] as Stretch;
+      const index = receipts[at + 1] as number;
+      const offset = receipts[at + 2] as number;
+      const record = { stretch, index, offset, event: undefined };
+      yield { record, route: receipts[at + 3] as Route, ts: stretch.ts, unencoded: 1 };
+    }
+  }
+}
+
+/** Gathers the jobs of one chunk after the other, so that the array of each is no longer than it needs to be. */
+export class ChunkBuilder {
+  readonly #receipts: Receipt[] = [];
+  #length = 0;
+
+  add({ record: { stretch, index, offset }, route }: Job): void {
+    const receipts = this.#receipts;
+    receipts[this.#length++] = stretch;
+    receipts[this.#length++] = index;
+    receipts[this.#length++] = offset;
+    receipts[this.#length++] = route;
+  }
+
+  /** The chunk of the jobs that were added since the last one. */
+  build(notifications: number): Chunk {
+    const length = this.#length;
+    this.#length = 0;
+    return new Chunk(notifications, this.#receipts.slice(0, length));
+  }
+}

@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { ChunkBuilder } from "../../../src/destinations/openchange/chunk.ts";
+import type { Job, Route } from "../../../src/destinations/openchange/route.ts";
+import { Progress } from "../../../src/journal/progress.ts";
+import { Stretch } from "../../../src/journal/stretch.ts";
+
+const SEGMENT = { name: "1.0.ndjson", bucket: 1, uid: 0, identity: "1", size: 0, modified: 0, gone: false };
+
+/** Beyond 2 GiB, so that offsets are no small integers. */
+function jobsOf(count: number, offset = 3e9): Job[] {
+  const stretch = new Stretch(new Progress(SEGMENT, 0), offset, 17);
+  return Array.from({ length: count }, (_, n) => ({
+    record: { stretch, index: stretch.add(), offset: offset + n * 300, event: undefined },
+    route: { cn: `user${n}` } as Route,
+    ts: 17,
+    unencoded: 1,
+  }));
+}
+
+describe("a chunk", () => {
+  it("gives back the jobs that were added, in their order", () => {
+    const builder = new ChunkBuilder();
+    const jobs = jobsOf(3);
+    for (const job of jobs) builder.add(job);
+    const chunk = builder.build(5);
+    assert.equal(chunk.length, 3);
+    assert.equal(chunk.notifications, 5);
+    assert.deepEqual([...chunk.jobs()], jobs);
+    const places: unknown[] = [];
+    chunk.forEach((stretch, index) => places.push([stretch, index]));
+    assert.deepEqual(
+      places,
+      jobs.map(({ record }) => [record.stretch, record.index]),
+    );
+  });
+
+  it("has only what was added since the last one", () => {
+    const builder = new ChunkBuilder();
+    for (const job of jobsOf(9)) builder.add(job);
+    builder.build(9);
+    const [last] = jobsOf(1, 1_000) as [Job];
+    builder.add(last);
+    assert.deepEqual([...builder.build(1).jobs()], [last]);
+    assert.equal(builder.build(0).length, 0);
+  });
+});

@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { encodeResolverRecord } from "../../../src/destinations/openchange/codec/resolver-record.ts";
+import { HostLists } from "../../../src/destinations/openchange/host-lists.ts";
+
+describe("the hosts of resolver records", () => {
+  it("are each host once, and the same array for users who have the same", () => {
+    const lists = new HostLists();
+    const hosts = ["tcp://10.0.0.5:1", "tcp://10.0.0.6:1", "tcp://10.0.0.5:1"];
+    const first = lists.of("jdoe", encodeResolverRecord(hosts));
+    assert.deepEqual(first, ["tcp://10.0.0.5:1", "tcp://10.0.0.6:1"]);
+    assert.equal(lists.of("anna", encodeResolverRecord(hosts)), first);
+    assert.deepEqual(lists.of("jdoe", encodeResolverRecord([])), []);
+  });
+
+  it("are right however many records there are", () => {
+    const lists = new HostLists();
+    const addresses = Array.from({ length: 40_000 }, (_, n) => `tcp://10.0.${n >> 8}.${n & 255}:49152`);
+    for (let time = 0; time < 2; time++) {
+      for (const address of addresses) {
+        assert.deepEqual(lists.of("jdoe", encodeResolverRecord([address])), [address]);
+      }
+    }
+    const long = addresses.slice(0, 1_000);
+    assert.deepEqual(lists.of("jdoe", encodeResolverRecord(long)), long);
+  });
+
+  it("are an error that names the user each time a record does not decode", () => {
+    const lists = new HostLists();
+    for (const cn of ["jdoe", "anna"]) {
+      assert.throws(() => lists.of(cn, Buffer.from("garbage")), {
+        code: "ERR_RESOLVER_RECORD",
+        message: new RegExp(cn),
+      });
+    }
+  });
+});
