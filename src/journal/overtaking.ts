@@ -99,6 +99,7 @@ export class Overtaking {
     const end = bytes.indexOf(QUOTE, from);
     if (end === -1 || this.#users.size >= MAX_USERS) return;
     const name = this.#names.decode(bytes, from, end);
+    if (this.#users.has(name)) return;
     this.#users.add(name);
     if (name.includes("\\")) this.#addEscaped(bytes, from);
   }
