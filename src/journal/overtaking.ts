@@ -1,10 +1,9 @@
-import { TextTable } from "../text-table.ts";
 import type { Progress } from "./progress.ts";
 
 /** A backlog that is read in a moment is not worth the effort. */
 export const LONG_BACKLOG = 4 * 1024 * 1024;
-/** More different users than this are not kept in mind: then nobody overtakes. */
-const MAX_USERS = 500_000;
+/** A power of two. Beside a hundred thousand users of the backlog, one in eighty of the others waits without need. */
+const BITS = 2 ** 23;
 const NEWLINE = 0x0a;
 const USER_FIELD = Buffer.from('"user":"');
 const BRACE = 0x7b;
@@ -19,8 +18,8 @@ const BACKSLASH = 0x5c;
 export class Overtaking {
   /** What of the backlog has yet to be searched: from where to where. */
   readonly #unsearched: { progress: Progress; from: number; to: number }[];
-  readonly #users = new Set<string>();
-  readonly #names = new TextTable();
+  /** Their names' hashes, one bit each: who shares one with somebody waits as well, which does no harm. */
+  readonly #users = new Uint8Array(BITS / 8);
   /** From the beginning of the last record to its field. */
   #distance = 0;
 
@@ -30,19 +29,16 @@ export class Overtaking {
     this.#unsearched = segments.map((progress) => ({ progress, from: progress.readAt, to: progress.segment.size }));
   }
 
-  /** Whether the users of the backlog are known. */
-  get ready(): boolean {
-    return this.#unsearched.length === 0 && this.#users.size < MAX_USERS;
-  }
-
-  /** Whether there is more to search. */
+  /** Whether there is more to search. Until then, nobody may overtake. */
   get searching(): boolean {
     return this.#unsearched.length > 0;
   }
 
   /** Whether a record of this user may go before the backlog. */
   mayOvertake(user: string): boolean {
-    return !this.#users.has(user);
+    if (this.searching) return false;
+    const bit = bitOf(user);
+    return ((this.#users[bit >>> 3] as number) & (1 << (bit & 7))) === 0;
   }
 
   /**
@@ -96,24 +92,47 @@ export class Overtaking {
 
   /** Takes the name that begins at `from`. */
   #take(bytes: Buffer, from: number): void {
-    const end = bytes.indexOf(QUOTE, from);
-    if (end === -1 || this.#users.size >= MAX_USERS) return;
-    const name = this.#names.decode(bytes, from, end);
-    if (this.#users.has(name)) return;
-    this.#users.add(name);
-    if (name.includes("\\")) this.#addEscaped(bytes, from);
+    let hash = 0;
+    for (let at = from; at < bytes.length; at++) {
+      const byte = bytes[at] as number;
+      if (byte === QUOTE) {
+        this.#add(hash & (BITS - 1));
+        return;
+      }
+      if (byte === BACKSLASH) {
+        this.#takeEscaped(bytes, from);
+        return;
+      }
+      hash = hashOf(hash, byte);
+    }
   }
 
   /** A name with a character that JSON escapes ends at the first quote that is not escaped. */
-  #addEscaped(bytes: Buffer, from: number): void {
+  #takeEscaped(bytes: Buffer, from: number): void {
     let end = from;
     while (end < bytes.length && bytes[end] !== QUOTE) end += bytes[end] === BACKSLASH ? 2 : 1;
     try {
-      this.#users.add(JSON.parse(`"${bytes.toString("utf8", from, end)}"`) as string);
+      this.#add(bitOf(JSON.parse(`"${bytes.toString("utf8", from, end)}"`) as string));
     } catch {
       // Then it is no record either.
     }
   }
+
+  #add(bit: number): void {
+    this.#users[bit >>> 3] = (this.#users[bit >>> 3] as number) | (1 << (bit & 7));
+  }
+}
+
+function bitOf(user: string): number {
+  let hash = 0;
+  for (const byte of Buffer.from(user)) hash = hashOf(hash, byte);
+  return hash & (BITS - 1);
+}
+
+/** FNV-1a, with its bits mixed so that the lowest of them are as good as the others. */
+function hashOf(hash: number, byte: number): number {
+  const product = Math.imul(hash ^ byte, 0x0100_0193);
+  return product ^ (product >>> 15);
 }
 
 function isFieldAt(bytes: Buffer, from: number): boolean {

@@ -257,7 +257,7 @@ export class Tail {
         this.#directory.read(progress.segment, offset, this.#chunk, length),
       );
     }
-    if (!overtaking.ready) return;
+    if (overtaking.searching) return;
     for (const progress of chain.newest()) {
       if (this.#readAhead(progress, overtaking, records)) break;
     }
