@@ -10,6 +10,11 @@ import { parseSegmentName, type Segment } from "./segment.ts";
 /** The kernel's queue of changes may overflow, unseen by us: so often the directory is listed anew all the same. */
 const RESCAN_MS = 60_000;
 const REOPEN_MS = 5_000;
+/**
+ * Changes within this time after the last look are looked at together: under load, to look at each by itself would take
+ * the processor from the deliveries that make them. The first after a while is looked at at once.
+ */
+const PAUSE_MS = 10;
 const MAX_OPEN_FILES = 64;
 /** A file with this much of nothing in it, and a hundredth of something at most, was made to keep a reader busy. */
 const MAX_HOLE = 1024n ** 3n;
@@ -42,6 +47,8 @@ export class JournalDirectory {
   #rescan: NodeJS.Timeout | undefined;
   #reopen: NodeJS.Timeout | undefined;
   #scheduled: NodeJS.Immediate | undefined;
+  #delayed: NodeJS.Timeout | undefined;
+  #refreshedAt = -Infinity;
   #scanning: Promise<void> | undefined;
   #closed = false;
 
@@ -130,6 +137,7 @@ export class JournalDirectory {
     clearInterval(this.#rescan);
     clearInterval(this.#reopen);
     clearImmediate(this.#scheduled);
+    clearTimeout(this.#delayed);
     for (const segment of this.#files.keys()) this.#closeFile(segment);
   }
 
@@ -215,14 +223,22 @@ export class JournalDirectory {
 
   #markDirty(name: string): void {
     this.#dirty.add(name);
-    // After the poll phase: every change of this turn is looked at together.
-    this.#scheduled ??= setImmediate(() => {
-      this.#scheduled = undefined;
-      this.#refresh();
-    });
+    if (this.#scheduled !== undefined || this.#delayed !== undefined) return;
+    const left = this.#refreshedAt + PAUSE_MS - performance.now();
+    if (left > 0) {
+      this.#delayed = setTimeout(() => this.#refresh(), left);
+    } else {
+      // After the poll phase: every change of this turn is looked at together.
+      this.#scheduled = setImmediate(() => this.#refresh());
+    }
   }
 
   #refresh(): void {
+    clearImmediate(this.#scheduled);
+    clearTimeout(this.#delayed);
+    this.#scheduled = undefined;
+    this.#delayed = undefined;
+    this.#refreshedAt = performance.now();
     const changed: Segment[] = [];
     for (const name of this.#dirty) this.#look(name, changed);
     this.#dirty.clear();

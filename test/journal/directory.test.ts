@@ -63,6 +63,24 @@ describe("the journal's directory", () => {
     assert.equal(directory.segments.size, 0);
   });
 
+  it("looks together at changes that follow one another, and misses none", async () => {
+    const directory = await journal.open();
+    const looks: number[] = [];
+    let size = 0;
+    directory.onChange(([changed]) => {
+      looks.push(performance.now());
+      size = changed?.size ?? 0;
+    });
+    for (let count = 0; count < 200; count++) {
+      journal.append(SEGMENT, line());
+      await new Promise((done) => setTimeout(done, 1));
+    }
+    await waitFor("the last change", () => size === 200 * line().length);
+    const pauses = looks.slice(1).map((time, index) => time - (looks[index] as number));
+    // A timer may come a fraction of a millisecond early.
+    assert.ok(Math.min(...pauses) > 8, `${Math.min(...pauses)} ms`);
+  });
+
   it("costs nothing while nothing happens", async () => {
     await journal.read();
     const before = cpuMs();
