@@ -1,6 +1,8 @@
 import type { MailboxEvent } from "../event.ts";
 import type { EventRecord, Stretch } from "../journal/stretch.ts";
 
+export type { EventRecord, Stretch };
+
 /** Why a notification was given up. */
 export type DropReason =
   /** Its time to live ended while it could not be sent. */

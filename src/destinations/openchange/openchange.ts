@@ -1,10 +1,9 @@
 import { readFileSync } from "node:fs";
 import type { EventName, MailboxEvent } from "../../event.ts";
-import type { EventRecord, Stretch } from "../../journal/stretch.ts";
 import { Once, type Logger } from "../../log.ts";
 import { parseAddress } from "../../protocols/sp/address.ts";
 import type { SpError } from "../../protocols/sp/errors.ts";
-import type { Answers, Destination, DestinationStatus, DropReason } from "../destination.ts";
+import type { Answers, Destination, DestinationStatus, DropReason, EventRecord, Stretch } from "../destination.ts";
 import { keepBounds, MANY_WAITING, MAX_WAITING } from "./bounds.ts";
 import { charset } from "./codec/charset.ts";
 import { NotificationEncoder, type Notification } from "./codec/extended.ts";

@@ -1,4 +1,4 @@
-import type { EventRecord } from "../../journal/stretch.ts";
+import type { EventRecord } from "../destination.ts";
 import { NOBODY } from "./host-lists.ts";
 import type { Lookups } from "./lookups.ts";
 import { resolverKey, type Resolver } from "./resolver.ts";
