@@ -9,7 +9,7 @@ export interface Panel {
 const WIDTH = 380;
 const HEIGHT = 260;
 const LEFT = 64;
-const RIGHT = 16;
+const RIGHT = 24;
 const TOP = 28;
 const BOTTOM = 44;
 
