@@ -13,6 +13,8 @@ import { RecordScanner } from "./record-scanner.ts";
 const MAX_IN_MEMORY = 8_192;
 /** Records read and not yet answered, put away ones included. */
 const MAX_UNANSWERED = 400_000;
+/** What has just been written is taken up to so many times of these bounds, while a backlog waits. */
+const ROOM_FOR_NEW = 1.5;
 /** A kill costs at most the notifications of this long, sent once more. */
 const SAVE_MS = 1_000;
 /** With very many segments a cursor takes long to write: saving it may take this part of the time. */
@@ -168,12 +170,11 @@ export class Delivery implements Answers {
   }
 
   #read(): void {
-    const room = this.#inMemory < MAX_IN_MEMORY && this.#tail.unanswered < MAX_UNANSWERED;
-    const takesBacklog = room && this.destination.accepting;
+    const takesBacklog = this.#hasRoom(1) && this.destination.accepting;
     const records: EventRecord[] = [];
     // A backlog waits for room; what has just been written is little, and is not to wait for the backlog.
     if (takesBacklog) this.#tail.read(records);
-    else this.#tail.readNew(records);
+    else if (this.#hasRoom(ROOM_FOR_NEW)) this.#tail.readNew(records);
     this.#inMemory += records.length;
     const wanted = records.filter((record) => {
       if (record.event !== undefined && this.#settings.wants(record.event)) return true;
@@ -185,6 +186,10 @@ export class Delivery implements Answers {
     if (wanted.length > 0) this.destination.deliver(wanted);
     if (takesBacklog) this.#saveSoon();
     if (takesBacklog && this.#tail.behind) this.#wake();
+  }
+
+  #hasRoom(share: number): boolean {
+    return this.#inMemory < share * MAX_IN_MEMORY && this.#tail.unanswered < share * MAX_UNANSWERED;
   }
 
   #saveSoon(): void {

@@ -1,8 +1,6 @@
 import type { Overtaking } from "./overtaking.ts";
 import type { Progress } from "./progress.ts";
 
-/** What comes now is written to the newest segment, or for a moment to the one before. */
-const NEWEST = 2;
 const COUNTED = 64;
 
 /** The segments of one uid that have something to read, oldest bucket first. */
@@ -73,8 +71,11 @@ export class Chain {
     return this.#list.slice(this.#head);
   }
 
-  /** Those to which is written now, the older one first. */
-  newest(): Progress[] {
-    return this.#list.slice(Math.max(this.#head, this.#list.length - NEWEST));
+  /** Those of later buckets, oldest first; without an argument, all. */
+  newerThan(progress: Progress | undefined): Progress[] {
+    const bucket = progress?.segment.bucket ?? -1;
+    let from = this.#list.length;
+    while (from > this.#head && (this.#list[from - 1] as Progress).segment.bucket > bucket) from--;
+    return this.#list.slice(from);
   }
 }

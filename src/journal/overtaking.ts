@@ -1,9 +1,14 @@
+import type { Chain } from "./chain.ts";
 import type { Progress } from "./progress.ts";
 
 /** A backlog that is read in a moment is not worth the effort. */
 export const LONG_BACKLOG = 4 * 1024 * 1024;
 /** A power of two. Beside a hundred thousand users of the backlog, one in eighty of the others waits without need. */
 const BITS = 2 ** 23;
+/** What comes now is written to the newest segment, or for a moment to the one before. */
+const NEWEST = 2;
+/** From a record's beginning to the name of its user, at most. */
+const MAX_DISTANCE = 256;
 const NEWLINE = 0x0a;
 const USER_FIELD = Buffer.from('"user":"');
 const BRACE = 0x7b;
@@ -20,11 +25,16 @@ export class Overtaking {
   readonly #unsearched: { progress: Progress; from: number; to: number }[];
   /** Their names' hashes, one bit each: who shares one with somebody waits as well, which does no harm. */
   readonly #users = new Uint8Array(BITS / 8);
+  /** What is read ahead, oldest first: nothing of one before all of those that are older. */
+  readonly #front: Progress[];
   /** From the beginning of the last record to its field. */
   #distance = 0;
+  /** Part of the backlog could not be read: it may be of anybody. */
+  #isUnknown = false;
 
   /** @param segments those with something to read, oldest first: the backlog is all of it at this moment */
   constructor(segments: readonly Progress[]) {
+    this.#front = segments.slice(-NEWEST);
     for (const progress of segments) progress.aheadAt = progress.segment.size;
     this.#unsearched = segments.map((progress) => ({ progress, from: progress.readAt, to: progress.segment.size }));
   }
@@ -36,9 +46,22 @@ export class Overtaking {
 
   /** Whether a record of this user may go before the backlog. */
   mayOvertake(user: string): boolean {
-    if (this.searching) return false;
+    if (this.#isUnknown) return false;
     const bit = bitOf(user);
     return ((this.#users[bit >>> 3] as number) & (1 << (bit & 7))) === 0;
+  }
+
+  /** A record of this user was left to its turn, so those that follow it have to wait as well. */
+  hold(user: string): void {
+    this.#add(bitOf(user));
+  }
+
+  /** The segments of the chain that are to be read ahead, in this order, each only when the one before has been. */
+  front(chain: Chain): readonly Progress[] {
+    const front = this.#front;
+    for (const progress of chain.newerThan(front.at(-1))) front.push(progress);
+    while (front.length > NEWEST && front[0]?.isReadAhead === true) front.shift();
+    return front;
   }
 
   /**
@@ -53,6 +76,7 @@ export class Overtaking {
     const end = bytes.lastIndexOf(NEWLINE) + 1;
     // Without a line's end it is garbage, or the beginning of a line that is being written: that one is not backlog.
     this.#searchBytes(end > 0 ? bytes.subarray(0, end) : bytes);
+    if (length === 0 && piece.from < piece.to && !piece.progress.segment.gone) this.#isUnknown = true;
     const last = piece.from + length >= piece.to || length === 0;
     if (!last) {
       piece.from += end > 0 ? end : length;
@@ -84,7 +108,9 @@ export class Overtaking {
 
   #searchAll(bytes: Buffer, from: number, to: number): void {
     for (let at = bytes.indexOf(USER_FIELD, from); at !== -1 && at < to; at = bytes.indexOf(USER_FIELD, at)) {
-      this.#distance = at - bytes.lastIndexOf(BRACE, at);
+      const before = Math.min(at, MAX_DISTANCE);
+      const brace = bytes.subarray(at - before, at).lastIndexOf(BRACE);
+      if (brace !== -1) this.#distance = before - brace;
       at += USER_FIELD.length;
       this.#take(bytes, at);
     }
@@ -99,16 +125,16 @@ export class Overtaking {
         this.#add(hash & (BITS - 1));
         return;
       }
-      if (byte === BACKSLASH) {
-        this.#takeEscaped(bytes, from);
+      if (byte === BACKSLASH || byte > 0x7f) {
+        this.#takeDecoded(bytes, from);
         return;
       }
       hash = hashOf(hash, byte);
     }
   }
 
-  /** A name with a character that JSON escapes ends at the first quote that is not escaped. */
-  #takeEscaped(bytes: Buffer, from: number): void {
+  /** What is not plain is taken as the reader reads it. With escapes, it ends at the first quote that is not escaped. */
+  #takeDecoded(bytes: Buffer, from: number): void {
     let end = from;
     while (end < bytes.length && bytes[end] !== QUOTE) end += bytes[end] === BACKSLASH ? 2 : 1;
     try {

@@ -11,6 +11,8 @@ export class Progress {
   stuckAt = -1;
   /** The size at which the last line was read and had no end. */
   tornAt = -1;
+  /** Somebody has cut it off: offsets that were read come again. */
+  shrunk = false;
   /** Its owner spoke for somebody else: left alone from there on, to be read when the configuration allows it. */
   distrusted = false;
   queued = false;
@@ -36,8 +38,19 @@ export class Progress {
 
   /** What is read ahead is behind `readAt`, so the cursor stays before it. */
   get cursor(): number {
+    if (this.shrunk) {
+      // What is first has not the least offset any more.
+      let least = this.readAt;
+      for (const { from } of this.unanswered) least = Math.min(least, from);
+      return least;
+    }
     const first = this.unanswered.values().next();
     return first.done === true ? this.readAt : first.value.from;
+  }
+
+  /** Whether there is nothing to read ahead, at the moment. */
+  get isReadAhead(): boolean {
+    return this.segment.gone || this.segment.size <= Math.max(this.aheadAt, this.readAt);
   }
 
   /** Whether nothing in it waits for anybody. Its end may be torn, which nobody will ever complete. */

@@ -9,6 +9,7 @@ import { Overtaking } from "../../src/journal/overtaking.ts";
 import { Progress } from "../../src/journal/progress.ts";
 import { Tail } from "../../src/journal/tail.ts";
 import { line, segmentName, TestJournal } from "../helpers/journal.ts";
+import { waitFor } from "../helpers/wait.ts";
 
 const SEGMENT = segmentName(100);
 /** Ten megabytes of records. */
@@ -55,7 +56,7 @@ const isThere = (user: string) => (records: readonly EventRecord[]) =>
   records.some(({ event }) => event?.user === user);
 
 /** What has searched a backlog that is `text`. */
-function searched(text: string): Overtaking {
+function searched(text: string | Buffer): Overtaking {
   const bytes = Buffer.from(text);
   const [segment] = directory.segments.values();
   assert.ok(segment !== undefined);
@@ -94,6 +95,23 @@ describe("the search of a backlog for its users", () => {
       }),
       { numRuns: 2_000 },
     );
+  });
+
+  it("knows a name with bytes that are not UTF-8 as the reader reads it", () => {
+    const text = Buffer.concat([
+      Buffer.from('{"v":1,"ts":1,"event":"MessageNew","user":"a'),
+      Buffer.from([0xff]),
+      Buffer.from('b","mailbox":"INBOX","sep":"/"}\n'),
+    ]);
+    assert.equal(searched(text).mayOvertake("a\ufffdb"), false);
+  });
+
+  it("lets nobody overtake when a part of it cannot be read", () => {
+    const [segment] = directory.segments.values();
+    assert.ok(segment !== undefined);
+    const overtaking = new Overtaking([new Progress(segment, 0)]);
+    while (overtaking.searching) overtaking.search(Buffer.alloc(512), () => 0);
+    assert.equal(overtaking.mayOvertake("fresh"), false);
   });
 
   it("takes hardly anybody for one of the backlog who is not", () => {
@@ -168,6 +186,29 @@ describe("a record that comes while a long backlog of its uid is read", () => {
     records.push(...(await read(tail, () => false)));
     assert.equal(of(records, "fresh").length, fresh.length);
     assert.equal(records.length, BACKLOG + fresh.length);
+  });
+
+  it("stays in order over segments, also when more has come than is read ahead", async () => {
+    const tail = follow();
+    await read(tail, (records) => records.length > 0);
+    const fresh = Array.from({ length: 103_000 }, (_, n) => line({ user: `fresh${n % 1_000}`, uids: String(n + 1) }));
+    journal.append(SEGMENT, [...fresh, line({ user: "victim", uids: "1" })].join(""));
+    journal.append(segmentName(101), line({ user: "victim", uids: "2" }));
+    await waitFor("the next segment", () => directory.segments.has(segmentName(101)));
+    const records: EventRecord[] = [];
+    // Whom the backlog is for does not take it: only what is new is read.
+    for (let time = 0; time < 300; time++) tail.readNew(records);
+    records.push(...(await read(tail, () => false)));
+    assert.deepEqual(of(records, "victim"), ["1", "2"]);
+  });
+
+  it("waits for one of its user that follows a torn record on its line", async () => {
+    const tail = follow();
+    const records = await read(tail, (some) => some.length > 0);
+    const torn = '{"v":1,"ts":1,"event":"Mess';
+    journal.append(SEGMENT, torn + line({ user: "victim", uids: "1" }) + line({ user: "victim", uids: "2" }));
+    records.push(...(await read(tail, () => false)));
+    assert.deepEqual(of(records, "victim"), ["1", "2"]);
   });
 
   it("is answered for good, though that was before the reader came to it", async () => {

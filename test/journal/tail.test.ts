@@ -48,6 +48,11 @@ function segmentOf(uid: number, bucket: number, text: string): string {
   return name;
 }
 
+/** Records of so many users, more than a second apart. */
+function linesOf(name: string, count: number): string {
+  return Array.from({ length: count }, (_, n) => line({ user: `${name}${n}`, ts: n * 2e6 })).join("");
+}
+
 function uidOf(user: string): number {
   return Number(execFileSync("id", ["-u", user], { encoding: "utf8" }));
 }
@@ -284,6 +289,23 @@ describe("a segment that is not what it was", () => {
     journal.append(SEGMENT, `\n${line({ user: "b" })}`);
     await waitFor("the record after", () => reader.users.includes("b"));
     assert.equal(reader.records.length, 11);
+  });
+
+  it("is given again from the first unanswered on, though that comes after others that were behind it", async () => {
+    journal.append(SEGMENT, linesOf("old", 100));
+    const before = await journal.read();
+    answerAll(before.records.slice(0, 90), before.tail);
+    truncateSync(journal.file(SEGMENT), 0);
+    await waitFor("the warning", () => journal.lines.some(({ msg }) => msg.includes("has shrunk")));
+    journal.append(SEGMENT, linesOf("new", 120));
+    await waitFor("the new records", () => before.records.length === 220);
+    const cursor = before.tail.cursor();
+    journal.close();
+    const again = await journal.read(cursor);
+    assert.deepEqual(
+      again.users,
+      Array.from({ length: 120 }, (_, n) => `new${n}`),
+    );
   });
 
   it("is read when it has shrunk and grown again to the size at which its last line had no end", async () => {

@@ -23,17 +23,16 @@ export class HostLists {
    * @throws OcnotifyError ERR_RESOLVER_RECORD when the value does not decode
    */
   of(cn: string, value: Buffer): readonly string[] {
+    if (value.length > MAX_LENGTH) return distinctHosts(decodeHosts(cn, value));
     const bytes = value.toString("latin1");
     const known = this.#known.get(bytes);
     if (known !== undefined) return known;
     const hosts = distinctHosts(decodeHosts(cn, value));
-    if (bytes.length <= MAX_LENGTH) {
-      if (this.#known.size >= MAX_LISTS) {
-        const oldest = this.#known.keys().next();
-        if (oldest.done !== true) this.#known.delete(oldest.value);
-      }
-      this.#known.set(bytes, hosts);
+    if (this.#known.size >= MAX_LISTS) {
+      const oldest = this.#known.keys().next();
+      if (oldest.done !== true) this.#known.delete(oldest.value);
     }
+    this.#known.set(bytes, hosts);
     return hosts;
   }
 }
