@@ -17,8 +17,15 @@ export function addWhich(program: Command): void {
       const pool = new MemcachedPool(
         parseConfigString(options.server, { readFile: (path) => readFileSync(path, "utf8") }),
       );
-      for (const key of keys) checkKey(key, pool.config.namespace);
-      for (const key of keys) process.stdout.write(`${pool.serverFor(key).name}\n`);
+      for (const key of keys) {
+        try {
+          checkKey(key, pool.config.namespace);
+          process.stdout.write(`${pool.serverFor(key).name}\n`);
+        } catch (error) {
+          process.stderr.write(`ocnotify: ${(error as Error).message}\n`);
+          process.exitCode = 1;
+        }
+      }
       pool.close();
     });
 }

@@ -262,6 +262,15 @@ export class StatementReader {
       this.#builder.set({ hashWithNamespace: true });
     } else if (name === "BINARY-PROTOCOL") {
       this.#builder.set({ binaryProtocol: true });
+    } else if (name === "VERIFY-KEY" && this.#builder.binaryProtocol) {
+      throw this.#error(
+        "not after --BINARY-PROTOCOL: the library verifies keys of the text protocol only",
+        this.#statement,
+      );
+    } else if (name === "USE-UDP") {
+      this.#builder.useUdp = true;
+    } else if (name === "BUFFER-REQUESTS" && this.#builder.useUdp) {
+      throw this.#error("not after --USE-UDP: the library buffers no requests over UDP", this.#statement);
     }
   }
 

@@ -49,6 +49,8 @@ export class PoolConfigBuilder {
   #config: PoolConfig = initial();
   #servers: ServerConfig[] = [];
   #file: NamedFile | undefined;
+  /** Only for what the library refuses after it: this client speaks TCP all the same. */
+  useUdp = false;
 
   addServer(server: ServerConfig): void {
     this.#servers.push(server);
@@ -108,6 +110,7 @@ export class PoolConfigBuilder {
     this.#config = initial();
     this.#servers = [];
     this.#file = undefined;
+    this.useUdp = false;
   }
 
   build(): PoolConfig {

@@ -113,6 +113,34 @@ describe("beside the real libmemcached", () => {
     );
   });
 
+  it("refuses the same flags after one another", async () => {
+    const flags = (
+      "BINARY-PROTOCOL BUFFER-REQUESTS HASH-WITH-NAMESPACE NOREPLY RANDOMIZE-REPLICA-READ SORT-HOSTS SUPPORT-CAS " +
+      "USE-UDP VERIFY-KEY TCP-KEEPALIVE TCP-KEEPIDLE TCP-NODELAY FETCH-VERSION USER-DATA NAMESPACE=foo POOL-MIN=1"
+    )
+      .split(" ")
+      .map((flag) => `--${flag}`);
+    const refused: string[] = [];
+    for (const first of flags) {
+      for (const second of flags) {
+        for (const between of [" ", " --SERVER=abc ", " RESET "]) {
+          const config = `${first}${between}${second} --SERVER=xyz`;
+          const theirs = await library.config(config);
+          let ours = true;
+          try {
+            parseConfigString(config);
+          } catch {
+            ours = false;
+          }
+          assert.equal(ours, theirs !== undefined, config);
+          if (!ours) refused.push(config);
+        }
+      }
+    }
+    assert.ok(refused.includes("--USE-UDP --BUFFER-REQUESTS --SERVER=xyz"));
+    assert.ok(refused.includes("--BINARY-PROTOCOL --VERIFY-KEY --SERVER=xyz"));
+  });
+
   describe("on a pool of three memcacheds", () => {
     let directory: string;
     let servers: TestMemcached[];
