@@ -14,7 +14,7 @@ export interface ListenerOptions {
   readonly bind?: string;
   /** The address to register, where others must use another than the one listened at (a wildcard, a NAT). */
   readonly advertise?: string;
-  /** The "dos charset" of the payloads; cp850 by default. */
+  /** The "dos charset" of the payloads and of the address registered; cp850 by default. */
   readonly charset?: string;
   /** How often it is looked up whether the registrations are still there, in ms; 10,000 by default. */
   readonly checkIntervalMs?: number;
@@ -44,7 +44,7 @@ const DEFAULT_CHECK_MS = 10_000;
 export async function createListener(options: ListenerOptions): Promise<Listener> {
   const strings = charset(options.charset ?? defaultCharset);
   const onError = options.onError ?? (() => {});
-  const resolver = new Resolver(options.resolver ?? "--SERVER=127.0.0.1:11211");
+  const resolver = new Resolver(options.resolver ?? "--SERVER=127.0.0.1:11211", { charset: strings.name });
   let socket: PullSocket;
   try {
     socket = await bindPull(options.bind ?? DEFAULT_BIND);

@@ -121,6 +121,39 @@ describe("what the resolver says, whatever it is", { concurrency: 4 }, () => {
     assert.equal((await w.status()).sent, 2);
   });
 
+  test("a host is a name in the dos charset, and its socket one in UTF-8", async (t) => {
+    const w = await world(t);
+    const address = `ipc://${w.workspace.folder}/Ê`;
+    const peer = await startNanocatPull(address);
+    w.running.push(peer);
+    const host = Buffer.from(address.replace("Ê", "\xd2"), "latin1");
+    await w.setRecord("jdoe", Buffer.concat([Buffer.from("010100000001000000", "hex"), host, Buffer.of(0)]));
+    await w.start();
+    w.workspace.write({ uids: "1" });
+    assert.deepEqual(await received(peer, 1), [newMailBytes("1.eml")]);
+  });
+
+  test("a user is looked up as strtok cuts the name, and one of whom nothing is left is one error", async (t) => {
+    const w = await world(t);
+    const peer = await w.receiver("lead");
+    // What the empty name's key would find.
+    await w.setRecord("", encodeResolverRecord([peer.address]));
+    const daemon = await w.start();
+    w.workspace.write({ user: "@", uids: "1" }, { user: "@@", uids: "2" }, { user: "@lead", uids: "3" });
+    w.workspace.write({ user: "@@lead@x", uids: "4" }, { user: "lead@", uids: "5" });
+    const mails = ["3.eml", "4.eml", "5.eml"].map((eml) => newMailBytes(eml));
+    assert.deepEqual(await received(peer, 3), mails);
+    await w.allDone();
+    assert.deepEqual(peer.messages, mails);
+    assert.deepEqual((await w.status()).dropped, { "bad-resolver": 2 });
+    const errors = daemon.log().filter(({ level }) => level === "error");
+    assert.deepEqual(
+      errors.map(({ user }) => user),
+      ["@", "@@"],
+    );
+    assert.match(errors[0]?.msg ?? "", /cannot look up user @: the empty name/);
+  });
+
   test("a move from a folder that the charset lacks is told as new mail where the message is now", async (t) => {
     const w = await world(t);
     const peer = await w.receiver("jdoe");

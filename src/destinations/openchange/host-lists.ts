@@ -1,3 +1,4 @@
+import type { Charset } from "./codec/charset.ts";
 import { distinctHosts } from "./codec/resolver-record.ts";
 import { decodeHosts } from "./resolver.ts";
 
@@ -16,6 +17,12 @@ export const NOBODY: readonly string[] = [];
 export class HostLists {
   /** By the record's bytes, one in a character. */
   readonly #known = new Map<string, readonly string[]>();
+  readonly #strings: Charset;
+
+  /** @param strings the servers' "dos charset" */
+  constructor(strings: Charset) {
+    this.#strings = strings;
+  }
 
   /**
    * Each host of the record once; do not change the array.
@@ -23,11 +30,11 @@ export class HostLists {
    * @throws OcnotifyError ERR_RESOLVER_RECORD when the value does not decode
    */
   of(cn: string, value: Buffer): readonly string[] {
-    if (value.length > MAX_LENGTH) return distinctHosts(decodeHosts(cn, value));
+    if (value.length > MAX_LENGTH) return distinctHosts(decodeHosts(cn, value, this.#strings));
     const bytes = value.toString("latin1");
     const known = this.#known.get(bytes);
     if (known !== undefined) return known;
-    const hosts = distinctHosts(decodeHosts(cn, value));
+    const hosts = distinctHosts(decodeHosts(cn, value, this.#strings));
     if (this.#known.size >= MAX_LISTS) {
       const oldest = this.#known.keys().next();
       if (oldest.done !== true) this.#known.delete(oldest.value);

@@ -1,6 +1,7 @@
 import { OcnotifyError } from "../../errors.ts";
 import { parseConfigString, type ConfigStringOptions } from "../../protocols/memcached/config-string.ts";
 import { MemcachedPool } from "../../protocols/memcached/pool.ts";
+import { charset, type Charset } from "./codec/charset.ts";
 import { decodeResolverRecord, distinctHosts, encodeResolverRecord } from "./codec/resolver-record.ts";
 
 const KEY_PREFIX = "resolver:";
@@ -10,16 +11,27 @@ const MAX_CAS_ROUNDS = 1_000;
 /** The part of a user's name that the resolver knows him by: `openchange_cn`. */
 export type CnKind = "username" | "email";
 
-/** The name looked up for a user: the whole of it (`email`), or what is before the `@` (`username`). */
+/**
+ * The name looked up for a user: the whole of it (`email`), or its first part between `@`s (`username`), which of `@lead`
+ * is `lead`, as strtok(3) has it. Empty for a user of nothing but `@`s.
+ */
 export function cnOf(user: string, kind: CnKind): string {
   if (kind === "email") return user;
-  const at = user.indexOf("@");
-  return at === -1 ? user : user.slice(0, at);
+  return user.split("@").find((part) => part !== "") ?? "";
 }
 
-/** The resolver's key for a name. Servers lower its ASCII letters and no others. */
+/**
+ * The resolver's key for a name. Servers lower its ASCII letters and no others.
+ * @throws OcnotifyError ERR_CN for the empty name, under which no server registers
+ */
 export function resolverKey(cn: string): string {
+  if (cn === "") throw new OcnotifyError("ERR_CN", "the empty name cannot be registered: say which user is meant");
   return KEY_PREFIX + (/[A-Z]/.test(cn) ? cn.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase()) : cn);
+}
+
+export interface ResolverOptions extends ConfigStringOptions {
+  /** The servers' "dos charset", in which hosts are written; cp850 by default. */
+  charset?: string;
 }
 
 /**
@@ -28,13 +40,16 @@ export function resolverKey(cn: string): string {
  */
 export class Resolver {
   readonly pool: MemcachedPool;
+  readonly #strings: Charset;
 
   /**
    * @param configuration a libmemcached configuration string
    * @param options `readFile` reads the files that it names; leave it out for a string that comes from elsewhere
-   * @throws MemcachedError ERR_MEMCACHED_CONFIG when it is wrong, ERR_MEMCACHED_CONFIG_FILE when it names a file in vain
+   * @throws MemcachedError ERR_MEMCACHED_CONFIG when it is wrong, ERR_MEMCACHED_CONFIG_FILE when it names a file in vain;
+   * OcnotifyError ERR_CHARSET
    */
-  constructor(configuration: string, options: ConfigStringOptions = {}) {
+  constructor(configuration: string, options: ResolverOptions = {}) {
+    this.#strings = charset(options.charset);
     this.pool = new MemcachedPool(parseConfigString(configuration, options));
   }
 
@@ -56,7 +71,7 @@ export class Resolver {
     const registered = new Set<string>();
     for (const [key, value] of values) {
       const cn = keys.get(key);
-      if (cn !== undefined && decodeHosts(cn, value).includes(host)) registered.add(cn);
+      if (cn !== undefined && decodeHosts(cn, value, this.#strings).includes(host)) registered.add(cn);
     }
     return registered;
   }
@@ -88,7 +103,7 @@ export class Resolver {
   async #read(cn: string): Promise<{ hosts: string[]; cas: string } | undefined> {
     const key = resolverKey(cn);
     const found = await this.pool.serverFor(key).gets(this.pool.wireKey(key));
-    return found === undefined ? undefined : { hosts: decodeHosts(cn, found.value), cas: found.cas };
+    return found === undefined ? undefined : { hosts: decodeHosts(cn, found.value, this.#strings), cas: found.cas };
   }
 
   /** @returns whether the record had to be changed */
@@ -101,7 +116,7 @@ export class Resolver {
       const before = found?.hosts ?? [];
       const after = change(before);
       if (after === before) return false;
-      const value = encodeResolverRecord(after);
+      const value = encodeResolverRecord(after, this.#strings);
       if (found === undefined) {
         if ((await server.add(wireKey, value)) === "stored") return true;
         continue;
@@ -123,9 +138,9 @@ export class Resolver {
 const EXPIRED = -1;
 
 /** The hosts of a record's bytes. @throws OcnotifyError ERR_RESOLVER_RECORD, which names the user and the bytes */
-export function decodeHosts(cn: string, value: Buffer): string[] {
+export function decodeHosts(cn: string, value: Buffer, strings: Charset): string[] {
   try {
-    return decodeResolverRecord(value);
+    return decodeResolverRecord(value, strings);
   } catch (error) {
     const bytes = value.length > 64 ? `${value.toString("hex", 0, 64)}…` : value.toString("hex");
     throw new OcnotifyError(

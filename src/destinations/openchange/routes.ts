@@ -2,6 +2,7 @@ import { OcnotifyError } from "../../errors.ts";
 import type { MailboxEvent } from "../../event.ts";
 import { checkKey } from "../../protocols/memcached/key.ts";
 import type { MemcachedServer } from "../../protocols/memcached/server.ts";
+import { charset } from "./codec/charset.ts";
 import { HostLists } from "./host-lists.ts";
 import { Lookups, type LookupEvents } from "./lookups.ts";
 import { cnOf, Resolver, resolverKey, type CnKind } from "./resolver.ts";
@@ -18,32 +19,37 @@ interface Zone {
   readonly routes: Readonly<Record<CnKind, Map<string, Route>>>;
 }
 
+export interface RouteDefaults {
+  /** For events that name none. */
+  readonly resolver: string;
+  readonly cn: CnKind;
+  /** The "dos charset" of all servers. */
+  readonly charset: string;
+}
+
 /** Finds the route of an event, and makes what is missing for it. */
 export class Routes {
-  readonly #defaults: { readonly resolver: string; readonly cn: CnKind };
+  readonly #defaults: RouteDefaults;
   readonly #events: LookupEvents;
   readonly #zones = new Map<string, Zone | Error>();
-  readonly #hostLists = new HostLists();
+  readonly #hostLists: HostLists;
   readonly #lookups = new Map<MemcachedServer, Lookups>();
 
   /**
-   * @param defaults for events that name none
    * @param readFile for files that the default resolver string names; one that comes with a record reads none
-   * @throws MemcachedError ERR_MEMCACHED_CONFIG when the default resolver string is wrong
+   * @throws MemcachedError ERR_MEMCACHED_CONFIG when the default resolver string is wrong, OcnotifyError ERR_CHARSET
    */
-  constructor(
-    defaults: { readonly resolver: string; readonly cn: CnKind },
-    events: LookupEvents,
-    readFile: (path: string) => string,
-  ) {
+  constructor(defaults: RouteDefaults, events: LookupEvents, readFile: (path: string) => string) {
     this.#defaults = defaults;
     this.#events = events;
-    this.#zones.set(defaults.resolver, zoneOf(new Resolver(defaults.resolver, { readFile })));
+    this.#hostLists = new HostLists(charset(defaults.charset));
+    const options = { readFile, charset: defaults.charset };
+    this.#zones.set(defaults.resolver, zoneOf(new Resolver(defaults.resolver, options)));
   }
 
   /**
-   * @throws MemcachedError ERR_MEMCACHED_CONFIG for a resolver string, ERR_MEMCACHED_KEY for a user that cannot be looked
-   * up, OcnotifyError ERR_RESOLVERS for one resolver string too many
+   * @throws MemcachedError ERR_MEMCACHED_CONFIG for a resolver string, ERR_MEMCACHED_KEY or OcnotifyError ERR_CN for a user
+   * that cannot be looked up, OcnotifyError ERR_RESOLVERS for one resolver string too many
    */
   of(event: MailboxEvent): Route {
     const { user } = event;
@@ -82,7 +88,7 @@ export class Routes {
         );
       }
       try {
-        zone = zoneOf(new Resolver(configuration));
+        zone = zoneOf(new Resolver(configuration, { charset: this.#defaults.charset }));
       } catch (error) {
         zone = error as Error;
       }

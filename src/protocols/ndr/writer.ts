@@ -11,8 +11,9 @@ export class NdrWriter {
     this.#bytes.writeUInt8(value, at);
   }
 
-  u16(value: number, field: string): void {
-    this.#check(value, 0xffff, field);
+  /** @param limit the most that may be written, where that is less than fits */
+  u16(value: number, field: string, limit = 0xffff): void {
+    this.#check(value, limit, field);
     const at = this.#reserve(2);
     this.#bytes.writeUInt16LE(value, at);
   }

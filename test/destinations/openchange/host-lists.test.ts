@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { charset } from "../../../src/destinations/openchange/codec/charset.ts";
 import { encodeResolverRecord } from "../../../src/destinations/openchange/codec/resolver-record.ts";
 import { HostLists } from "../../../src/destinations/openchange/host-lists.ts";
 
 describe("the hosts of resolver records", () => {
   it("are each host once, and the same array for users who have the same", () => {
-    const lists = new HostLists();
+    const lists = new HostLists(charset());
     const hosts = ["tcp://10.0.0.5:1", "tcp://10.0.0.6:1", "tcp://10.0.0.5:1"];
     const first = lists.of("jdoe", encodeResolverRecord(hosts));
     assert.deepEqual(first, ["tcp://10.0.0.5:1", "tcp://10.0.0.6:1"]);
@@ -14,7 +15,7 @@ describe("the hosts of resolver records", () => {
   });
 
   it("are right however many records there are", () => {
-    const lists = new HostLists();
+    const lists = new HostLists(charset());
     const addresses = Array.from({ length: 40_000 }, (_, n) => `tcp://10.0.${n >> 8}.${n & 255}:49152`);
     for (let time = 0; time < 2; time++) {
       for (const address of addresses) {
@@ -26,7 +27,7 @@ describe("the hosts of resolver records", () => {
   });
 
   it("are an error that names the user each time a record does not decode", () => {
-    const lists = new HostLists();
+    const lists = new HostLists(charset());
     for (const cn of ["jdoe", "anna"]) {
       assert.throws(() => lists.of(cn, Buffer.from("garbage")), {
         code: "ERR_RESOLVER_RECORD",

@@ -94,11 +94,57 @@ describe("the resolver", () => {
     assert.equal(resolverKey("JDoe@Example.COM"), "resolver:jdoe@example.com");
     assert.equal(resolverKey("ÄÖÜ-É-İ"), "resolver:ÄÖÜ-É-İ");
     fc.assert(
-      fc.property(fc.string({ unit: "binary" }), (cn) => {
+      fc.property(fc.string({ unit: "binary", minLength: 1 }), (cn) => {
         const expected = Array.from(cn, (c) => (c >= "A" && c <= "Z" ? c.toLowerCase() : c)).join("");
         assert.equal(resolverKey(cn), `resolver:${expected}`);
       }),
     );
+  });
+
+  test("a user's name is cut at the first @ that is not at its beginning, as strtok does, or taken whole", () => {
+    for (const [user, cn] of [
+      ["@lead", "lead"],
+      ["@@x", "x"],
+      ["@a@b", "a"],
+      ["a@", "a"],
+      ["a@@b", "a"],
+      ["@", ""],
+      ["@@", ""],
+      ["", ""],
+    ] as const) {
+      assert.equal(cnOf(user, "username"), cn, user);
+      assert.equal(cnOf(user, "email"), user);
+    }
+    const part = fc.constantFrom("@", "@", "a", "b");
+    fc.assert(
+      fc.property(fc.array(part), (parts) => {
+        const user = parts.join("");
+        assert.equal(cnOf(user, "username"), /[^@]+/.exec(user)?.[0] ?? "");
+      }),
+    );
+  });
+
+  test("the empty name is refused by every call, and is no key", async () => {
+    const expected = { code: "ERR_CN", canRetry: false };
+    assert.throws(() => resolverKey(""), expected);
+    await assert.rejects(resolver.hosts(""), expected);
+    await assert.rejects(resolver.register("", "tcp://10.0.0.5:1"), expected);
+    await assert.rejects(resolver.unregister("", "tcp://10.0.0.5:1"), expected);
+    await assert.rejects(resolver.flush(""), expected);
+  });
+
+  test("hosts are in the dos charset, as another code page reads them", async () => {
+    const other = new Resolver(memcached.config, { charset: "cp1252" });
+    await resolver.register("jdoe", "ipc:///run/Ê");
+    assert.deepEqual((await stored("resolver:jdoe"))?.subarray(-2), Buffer.from("d200", "hex"));
+    assert.deepEqual(await resolver.hosts("jdoe"), ["ipc:///run/Ê"]);
+    assert.deepEqual(await other.hosts("jdoe"), ["ipc:///run/Ò"]);
+    assert.deepEqual([...((await other.registeredAt("ipc:///run/Ò", ["jdoe"])) ?? [])], ["jdoe"]);
+    await other.register("jdoe", "ipc:///run/€");
+    assert.equal(await resolver.unregister("jdoe", "ipc:///run/Ê"), true);
+    assert.deepEqual(await other.hosts("jdoe"), ["ipc:///run/€"]);
+    await assert.rejects(resolver.register("jdoe", "ipc:///run/受信"), { code: "ERR_CHARSET" });
+    other.close();
   });
 
   test("a user's name is cut at the first @, or taken whole", () => {

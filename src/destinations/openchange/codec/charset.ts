@@ -1,4 +1,5 @@
 import iconv from "iconv-lite";
+import { isAscii } from "node:buffer";
 import { OcnotifyError } from "../../../errors.ts";
 
 /** Samba's "dos charset" unless smb.conf says otherwise (smb.conf(5)). */
@@ -31,12 +32,15 @@ export function charset(name: string = defaultCharset): Charset {
         "such as cp850, cp437, cp1252 or utf8",
     );
   }
+  // Of one byte, U+FFFD is iconv-lite's word for a byte that means nothing; in UTF-8 and the like it is a character.
+  const hasReplacement = iconv.encode("\ufffd", name).length > 1;
+  const lacks = (text: string): boolean => !hasReplacement && text.includes("\ufffd");
   return {
     name,
     encode(text, field) {
       const bytes = iconv.encode(text, name);
       // iconv-lite writes "?" for what it cannot express, so only the way back tells whether anything was lost.
-      if (iconv.decode(bytes, name, { stripBOM: false }) !== text) {
+      if (lacks(text) || iconv.decode(bytes, name, { stripBOM: false }) !== text) {
         throw new OcnotifyError("ERR_CHARSET", inexpressible(text, field, name));
       }
       if (bytes.includes(0)) {
@@ -46,9 +50,10 @@ export function charset(name: string = defaultCharset): Charset {
     },
     decode(bytes, field) {
       const input = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      if (isAscii(input)) return input.toString("latin1");
       const text = iconv.decode(input, name, { stripBOM: false });
-      // U+FFFD marks undefined bytes, but in UTF-8 it can also be a character of the text.
-      if (text.includes("\ufffd") && !iconv.encode(text, name).equals(input)) {
+      // Where U+FFFD is a character, only the way back tells whether it stands for bytes that mean nothing.
+      if (lacks(text) || (text.includes("\ufffd") && !iconv.encode(text, name).equals(input))) {
         throw new OcnotifyError("ERR_CHARSET", `${field} ${input.toString("hex")} is not ${name}`);
       }
       return text;

@@ -76,7 +76,7 @@ export function encodeNotification(notification: Notification, strings: Charset 
 
 /**
  * What a payload says. `ERR_NOTIFICATION_UNSUPPORTED` for flags that name no arm (or several), `NdrError` for anything
- * else than one whole record, `ERR_RECORD_VERSION`, `ERR_CHARSET`, `ERR_SEPARATOR`, `ERR_FLAG_NAME`.
+ * else than one whole record, `ERR_RECORD_VERSION`, `ERR_CHARSET`, `ERR_FLAG_NAME`.
  */
 export function decodeNotification(payload: Uint8Array, strings: Charset = charset()): Notification {
   const reader = new NdrReader(payload);

@@ -13,7 +13,7 @@ export interface NewMail {
   readonly eml: string;
   /** The folder's full name with `separator` between its parts; empty means Inbox. */
   readonly folder: string;
-  /** One ASCII character. */
+  /** One byte, as the character from U+0000 to U+00FF of that number; all but ASCII means nothing to most servers. */
   readonly separator: string;
 }
 
@@ -53,8 +53,8 @@ export class NewMailEncoder {
 
   /**
    * Writes it at `offset` and returns the offset behind it. The target must have room for `encodedLength` bytes.
-   * `ERR_CHARSET` when the dos charset lacks a character, `ERR_SEPARATOR` when the separator is not one ASCII
-   * character; then nothing useful is at `offset`.
+   * `ERR_CHARSET` when the dos charset lacks a character, `ERR_SEPARATOR` when the separator is not one byte; then
+   * nothing useful is at `offset`.
    */
   write(target: Buffer, offset: number, mail: NewMail): number {
     const backend = this.#backends.encode(mail.backend);
@@ -104,7 +104,7 @@ export function encodeNewMail(mail: NewMail, strings: Charset = charset()): Buff
 
 /**
  * The new mail in a payload. `NdrError` for anything else than one whole record, `ERR_NOTIFICATION_UNSUPPORTED` for
- * flags other than NewMail, `ERR_CHARSET`, `ERR_SEPARATOR`.
+ * flags other than NewMail, `ERR_CHARSET`.
  */
 export function decodeNewMail(payload: Uint8Array, strings: Charset = charset()): NewMail {
   const reader = new NdrReader(payload);
@@ -129,20 +129,18 @@ export function readMessage(reader: NdrReader, strings: Charset): NewMail {
   return { backend, eml, folder, separator: readSeparator(reader, "separator") };
 }
 
-/** A separator byte as text; `ERR_SEPARATOR` unless it is ASCII. */
+/** A separator byte as text. */
 export function readSeparator(reader: NdrReader, field: string): string {
-  const separator = String.fromCharCode(reader.u8(field));
-  separatorByte(separator);
-  return separator;
+  return String.fromCharCode(reader.u8(field));
 }
 
-/** The byte of a separator: one ASCII character other than NUL, `ERR_SEPARATOR` otherwise. */
+/** The byte of a separator; `ERR_SEPARATOR` for anything else than one character up to U+00FF. */
 export function separatorByte(separator: string): number {
   const code = separator.charCodeAt(0);
-  if (separator.length !== 1 || code === 0 || code > 0x7f) {
+  if (separator.length !== 1 || code > 0xff) {
     throw new OcnotifyError(
       "ERR_SEPARATOR",
-      `${JSON.stringify(separator)} is not a hierarchy separator: it must be one ASCII character such as "/"`,
+      `${JSON.stringify(separator)} is not a hierarchy separator: it must be one byte, a character such as "/"`,
     );
   }
   return code;

@@ -17,8 +17,10 @@ export interface Subscription {
   readonly properties: readonly number[];
 }
 
-/** More subscriptions than this in one record is an error on both sides. */
+/** So many subscriptions of one record are read. */
 const maxSubscriptions = 100_000;
+/** More subscriptions in one record, or properties of one subscription, are not written: OpenChange's IDL says range(0,100). */
+const maxWritten = 100;
 
 const idPattern = /^[0-9a-f]{16}$/i;
 /** handle · flags · fid · mid · number of properties */
@@ -27,18 +29,19 @@ const fixedLength = 4 + 2 + 8 + 8 + 2;
 /**
  * The value of `subscription:<guid>`: `u8 version=1 · u32 count · u32 count ·
  * count × (u32 handle · u16 flags · u64 fid · u64 mid · u16 n · n × u32 property)`.
- * `NdrError` for a number that does not fit, `ERR_RECORD_ID` for an id that is not 16 hex digits.
+ * `NdrError` for a number that does not fit and for more than 100 subscriptions, or properties of one; `ERR_RECORD_ID` for
+ * an id that is not 16 hex digits.
  */
 export function encodeSubscriptions(subscriptions: readonly Subscription[]): Buffer {
   const writer = new NdrWriter();
   writer.u8(recordVersion, "version");
-  writer.conformantCount(subscriptions.length, "subscriptions", maxSubscriptions);
+  writer.conformantCount(subscriptions.length, "subscriptions", maxWritten);
   for (const { handle, flags, fid, mid, properties } of subscriptions) {
     writer.u32(handle, "handle");
     writer.u16(flags, "flags");
     writer.u64(parseId(fid, "fid"), "fid");
     writer.u64(parseId(mid, "mid"), "mid");
-    writer.u16(properties.length, "number of properties");
+    writer.u16(properties.length, "number of properties", maxWritten);
     for (const property of properties) writer.u32(property, "property");
   }
   return writer.finish();

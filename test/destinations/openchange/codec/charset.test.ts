@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import { charset } from "../../../../src/destinations/openchange/codec/charset.ts";
 import { OcnotifyError } from "../../../../src/errors.ts";
 
-const names = ["cp850", "cp437", "cp1252", "ISO-8859-15", "cp932", "utf8"];
+const names = ["cp850", "cp437", "cp1250", "cp1251", "cp1252", "ascii", "ISO-8859-15", "cp932", "utf8"];
 
 describe("a dos charset", () => {
   it("is code page 850 by default", () => {
@@ -42,6 +42,26 @@ describe("a dos charset", () => {
     }
   });
 
+  it("has no U+FFFD for bytes that mean nothing", () => {
+    for (const name of ["cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1257", "cp874", "ascii"]) {
+      assert.throws(
+        () => charset(name).encode("\ufffd", "folder"),
+        { code: "ERR_CHARSET", message: new RegExp(name) },
+        name,
+      );
+    }
+    for (const [name, hex] of [
+      ["cp1250", "98"],
+      ["cp1251", "98"],
+      ["cp1252", "9d"],
+      ["cp1252", "419d"],
+      ["ascii", "ff"],
+    ]) {
+      const bytes = Buffer.from(hex ?? "", "hex");
+      assert.throws(() => charset(name).decode(bytes, "folder"), { code: "ERR_CHARSET" }, name);
+    }
+  });
+
   it("refuses bytes that mean nothing", () => {
     assert.throws(() => charset("utf8").decode(Buffer.from("ff", "hex"), "folder"), { code: "ERR_CHARSET" });
     assert.equal(charset("utf8").decode(Buffer.from("efbfbd", "hex"), "folder"), "\ufffd");
@@ -54,6 +74,7 @@ describe("a dos charset", () => {
         fc.property(fc.string({ unit: "binary" }), (text) => {
           try {
             assert.equal(strings.decode(strings.encode(text, "x"), "x"), text);
+            assert.ok(name === "utf8" || !text.includes("\ufffd"));
           } catch (error) {
             assert.ok(error instanceof OcnotifyError);
           }
@@ -62,7 +83,8 @@ describe("a dos charset", () => {
       fc.assert(
         fc.property(fc.uint8Array(), (bytes) => {
           try {
-            strings.decode(bytes, "x");
+            const text = strings.decode(bytes, "x");
+            assert.ok(name === "utf8" || !text.includes("\ufffd"));
           } catch (error) {
             assert.ok(error instanceof OcnotifyError);
           }

@@ -45,10 +45,14 @@ describe("the subscription record", () => {
       { handle: -1 },
       { flags: 65_536 },
       { properties: [2 ** 32] },
+      { properties: Array(101).fill(0) },
       { properties: Array(65_536).fill(0) },
     ]) {
       assert.throws(() => encodeSubscriptions([{ ...one, ...wrong }]), { code: "ERR_NDR_RANGE" });
     }
+    const most = Array(100).fill({ ...one, properties: Array(100).fill(0) });
+    assert.deepEqual(decodeSubscriptions(encodeSubscriptions(most)), most);
+    assert.throws(() => encodeSubscriptions([...most, one]), { code: "ERR_NDR_COUNT" });
     for (const fid of ["", "1", "0x00000000000001", "10000000000000000"]) {
       assert.throws(() => encodeSubscriptions([{ ...one, fid }]), { code: "ERR_RECORD_ID" });
     }
