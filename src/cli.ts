@@ -32,7 +32,6 @@ function isOriginal([first]: readonly string[]): boolean {
 }
 
 async function programFor(args: readonly string[]): Promise<Command> {
-  if (isOriginal(args)) return (await import("./commands/original.ts")).originalProgram();
   const program = new Command("ocnotify")
     .description("turns mailbox changes in Dovecot into notifications")
     .version(version)
@@ -76,7 +75,14 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 
 async function main(): Promise<void> {
   try {
-    await settle(await programFor(process.argv.slice(2))).parseAsync();
+    const args = process.argv.slice(2);
+    if (isOriginal(args)) {
+      const { originalArguments, originalProgram } = await import("./commands/original.ts");
+      const program = settle(originalProgram());
+      await program.parseAsync(originalArguments(program, args), { from: "user" });
+    } else {
+      await settle(await programFor(args)).parseAsync();
+    }
   } catch (error) {
     if (error instanceof CommanderError) {
       // Help and version are errors to commander, with exit code 0; what is wrong it has said itself.

@@ -41,7 +41,11 @@ export async function checkMemcached(resolvers: Iterable<string>): Promise<Findi
 }
 
 /** Whether somebody is registered for the user, and each who is accepts notifications. */
-export async function checkUser(user: string, resolvers: Iterable<string>, cn: CnKind): Promise<Finding[]> {
+export async function checkUser(
+  user: string,
+  resolvers: Iterable<string>,
+  { cn, charset }: { cn: CnKind; charset: string },
+): Promise<Finding[]> {
   const findings: Finding[] = [];
   const name = cnOf(user, cn);
   const hosts = new Set<string>();
@@ -49,7 +53,7 @@ export async function checkUser(user: string, resolvers: Iterable<string>, cn: C
   for (const resolver of new Set(resolvers)) {
     let opened: Resolver | undefined;
     try {
-      opened = new Resolver(resolver, options);
+      opened = new Resolver(resolver, { ...options, charset });
       for (const host of await opened.hosts(name)) hosts.add(host);
     } catch (error) {
       failed = true;

@@ -4,7 +4,9 @@ import { checkDaemon, checkJournal } from "../check/daemon.ts";
 import { checkDovecot } from "../check/dovecot.ts";
 import { ok, type Finding } from "../check/finding.ts";
 import { checkMemcached, checkUser } from "../check/receivers.ts";
+import { checkSmbConf, type NamedResolver } from "../check/smb-conf.ts";
 import { readConfig, type Config } from "../config.ts";
+import { defaultCharset } from "../destinations/openchange/codec/charset.ts";
 import { example } from "./options.ts";
 
 interface CheckOptions {
@@ -58,11 +60,24 @@ async function* check(options: CheckOptions): AsyncGenerator<Finding> {
   // What Dovecot says goes before what the daemon's configuration says, for every record that brings it.
   const set: Readonly<Record<string, string>> = dovecot.settings;
   const destinations = Object.values(config.destinations);
+  yield* checkSmbConf(resolversInEffect(config, set["openchange_resolver"]));
   const resolvers = destinations.map(({ resolver }) => options.server ?? set["openchange_resolver"] ?? resolver);
   yield* await checkMemcached(resolvers);
   if (options.user === undefined) return;
   const cn = options.cn ?? set["openchange_cn"] ?? destinations[0]?.cn;
-  yield* await checkUser(options.user, resolvers, cn === "email" ? "email" : "username");
+  yield* await checkUser(options.user, resolvers, {
+    cn: cn === "email" ? "email" : "username",
+    charset: destinations[0]?.charset ?? defaultCharset,
+  });
+}
+
+function resolversInEffect({ destinations }: Config, dovecots: string | undefined): NamedResolver[] {
+  if (dovecots !== undefined)
+    return [{ resolver: dovecots, setting: "openchange_resolver in Dovecot's configuration" }];
+  return Object.entries(destinations).map(([name, { resolver }]) => ({
+    resolver,
+    setting: `destinations.${name}.resolver in the daemon's configuration`,
+  }));
 }
 
 function withOptions(config: Config, { journal, stateDir }: CheckOptions): Config {

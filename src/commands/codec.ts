@@ -7,11 +7,11 @@ import { decodeSession, encodeSession } from "../destinations/openchange/codec/s
 import { decodeSubscriptions } from "../destinations/openchange/codec/subscription.ts";
 import { OcnotifyError } from "../errors.ts";
 import { parseAddress } from "../protocols/sp/address.ts";
-import { charsetOption, example } from "./options.ts";
+import { charsetOption, checkSeparator, example } from "./options.ts";
 
 const DECODERS = {
   newmail: (bytes: Buffer, strings: Charset): unknown => decodeNotification(bytes, strings),
-  resolver: (bytes: Buffer): unknown => ({ hosts: decodeResolverRecord(bytes) }),
+  resolver: (bytes: Buffer, strings: Charset): unknown => ({ hosts: decodeResolverRecord(bytes, strings) }),
   session: (bytes: Buffer, strings: Charset): unknown => decodeSession(bytes, strings),
   subscription: (bytes: Buffer): unknown => ({ subscriptions: decodeSubscriptions(bytes) }),
 } as const;
@@ -53,16 +53,18 @@ export function addEncode(program: Command): void {
     .addHelpText("after", example("ocnotify encode newmail --newmail 1.eml"))
     .action((options: { newmail: string; backend: string; dstfolder: string; sep: string; charset: string }) => {
       const { newmail: eml, backend, dstfolder: folder, sep: separator } = options;
+      checkSeparator(separator);
       print(encodeNewMail({ eml, backend, folder, separator }, charset(options.charset)));
     });
   encode
     .command("resolver")
     .description("the resolver's record that names these hosts")
     .argument("[host...]", "nanomsg addresses")
+    .addOption(charsetOption())
     .addHelpText("after", example("ocnotify encode resolver tcp://10.0.0.5:49152"))
-    .action((hosts: string[]) => {
+    .action((hosts: string[], options: { charset: string }) => {
       for (const host of hosts) parseAddress(host);
-      print(encodeResolverRecord(hosts));
+      print(encodeResolverRecord(hosts, charset(options.charset)));
     });
   encode
     .command("session")

@@ -6,6 +6,11 @@ export function json(value: unknown): string {
   return JSON.stringify(value).replaceAll(OBEYED, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
+/** A text from outside on one line, without what a terminal obeys. */
+export function escaped(text: string): string {
+  return json(text).slice(1, -1).replaceAll('\\"', '"');
+}
+
 /** `name="value" other=1`, in the order of the fields. */
 export function fields(values: object): string {
   return Object.entries(values)

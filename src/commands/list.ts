@@ -1,10 +1,12 @@
 import type { Command } from "commander";
+import { readFileSync } from "node:fs";
 import { Resolver } from "../destinations/openchange/resolver.ts";
-import { example, serverOption, usernameOption } from "./options.ts";
+import { charsetOption, example, serverOption, usernameOption } from "./options.ts";
 
 interface ListOptions {
   username: string;
   server: string;
+  charset: string;
 }
 
 export function addList(program: Command): void {
@@ -13,9 +15,10 @@ export function addList(program: Command): void {
     .description("prints the hosts that are registered for a user, one a line")
     .addOption(usernameOption())
     .addOption(serverOption())
+    .addOption(charsetOption())
     .addHelpText("after", example("ocnotify list --username jdoe"))
     .action(async (options: ListOptions) => {
-      const hosts = await withResolver(options.server, (resolver) => resolver.hosts(options.username));
+      const hosts = await withResolver(options, (resolver) => resolver.hosts(options.username));
       for (const host of hosts) process.stdout.write(`${host}\n`);
     });
 }
@@ -26,16 +29,20 @@ export function addFlush(program: Command): void {
     .description("deletes a user's record with all its hosts; servers that are alive register again by themselves")
     .addOption(usernameOption())
     .addOption(serverOption())
+    .addOption(charsetOption())
     .addHelpText("after", example("ocnotify flush --username jdoe"))
     .action(async (options: ListOptions) => {
-      const existed = await withResolver(options.server, (resolver) => resolver.flush(options.username));
+      const existed = await withResolver(options, (resolver) => resolver.flush(options.username));
       process.stdout.write(existed ? "flushed\n" : "there was no record\n");
     });
 }
 
-/** Opens the resolver for one piece of work. */
-export async function withResolver<T>(configuration: string, work: (resolver: Resolver) => Promise<T>): Promise<T> {
-  const resolver = new Resolver(configuration);
+/** Opens the resolver for one piece of work. The string is the caller's own, so what it names may be read. */
+export async function withResolver<T>(
+  { server, charset }: { server: string; charset: string },
+  work: (resolver: Resolver) => Promise<T>,
+): Promise<T> {
+  const resolver = new Resolver(server, { readFile: (path) => readFileSync(path, "utf8"), charset });
   try {
     return await work(resolver);
   } finally {

@@ -116,6 +116,59 @@ describe("ocnotify check", () => {
     assert.ok(message.includes(`127.0.0.1:${port}`), message);
   });
 
+  describe("with a notification cache in smb.conf", () => {
+    const smbConf = (cache: string): string => {
+      const file = join(dovecot.folder, "smb.conf");
+      writeFileSync(file, `[global]\n  mapistore:notification_cache = ${cache}\n`);
+      return file;
+    };
+    const cacheFindings = async (cache: string, ...more: string[]): Promise<{ code: number; findings: Finding[] }> => {
+      const { code, stdout } = await ocnotify(args("--json", ...more), "", smbConf(cache));
+      const findings = stdout.trim().split("\n");
+      const all = findings.map((line) => JSON.parse(line) as Finding);
+      return { code, findings: all.filter(({ message }) => message.includes("smb.conf")) };
+    };
+
+    test("finds one that is the plugin's in order, also in other words", async () => {
+      for (const cache of [memcached.config, memcached.config.replace("127.0.0.1", "localhost")]) {
+        const { code, findings } = await cacheFindings(`${cache} --CONNECT-TIMEOUT=5`);
+        assert.deepEqual(
+          { code, states: findings.map(({ part, state }) => [part, state]) },
+          { code: 0, states: [["memcached", "ok"]] },
+        );
+      }
+    });
+
+    test("finds one that is another than the plugin's, and says which to set", async () => {
+      for (const cache of [
+        "--SERVER=192.0.2.1",
+        `${memcached.config} --NAMESPACE=other`,
+        `--SERVER=mc0 ${memcached.config}`,
+      ]) {
+        const { code, findings } = await cacheFindings(cache);
+        assert.deepEqual([code, findings.length, findings[0]?.state], [0, 1, "warning"], cache);
+        for (const part of [cache, memcached.config, "openchange_resolver in Dovecot's configuration"]) {
+          assert.ok(findings[0]?.message.includes(part), findings[0]?.message);
+        }
+        assert.match(findings[0]?.remedy ?? "", /^set openchange_resolver in Dovecot's configuration to /);
+      }
+    });
+
+    test("finds one that is another than the daemon's, where the plugin has none", async () => {
+      const { findings } = await cacheFindings("--SERVER=192.0.2.1", "--no-dovecot");
+      assert.equal(findings[0]?.state, "warning");
+      assert.match(
+        findings[0]?.message ?? "",
+        /destinations\.openchange\.resolver in the daemon's configuration is --SERVER=127/,
+      );
+    });
+
+    test("finds one that is no resolver string", async () => {
+      const { code, findings } = await cacheFindings("127.0.0.1:11211");
+      assert.deepEqual([code, findings.length, findings[0]?.state], [1, 1, "fault"]);
+    });
+  });
+
   test("finds a Dovecot that does not name the plugin, or names it without notify", async () => {
     const without = await wrong(...configWithout("openchange"));
     assert.deepEqual([without.code, without.part], [1, "plugin"]);

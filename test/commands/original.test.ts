@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { Resolver } from "../../src/destinations/openchange/resolver.ts";
 import { startMemcached, type TestMemcached } from "../helpers/memcached.ts";
 import { startNanocatPull, type Peer } from "../helpers/nanocat.ts";
-import { askMemcached, newMailBytes, ocnotify, type CliResult } from "../helpers/ocnotify.ts";
+import { askMemcached, newMailBytes, ocnotify, startListener, type CliResult } from "../helpers/ocnotify.ts";
 import { freePort } from "../helpers/ports.ts";
 import { waitFor } from "../helpers/wait.ts";
 
@@ -49,50 +52,152 @@ describe("a command line of the original tool", () => {
     }
   });
 
-  test("-n sends a new mail to every server and says nothing", async () => {
+  const original = (...args: string[]): Promise<CliResult> => ocnotify(["-U", "jdoe", "-H", memcached.config, ...args]);
+  const INBOX = ["-b", "sogo", "--dstfolder", "INBOX"] as const;
+  const withSeparator = (byte: number): Buffer =>
+    Buffer.concat([newMailBytes("7.eml").subarray(0, -1), Buffer.of(byte)]);
+
+  test("-n sends a new mail to every server and says so, also with -v", async () => {
     const [one, two] = await receivers(2);
     assert.ok(one !== undefined && two !== undefined);
-    const result = await ocnotify(["-U", "jdoe", "-H", memcached.config, "-n", "7.eml"]);
-    assert.deepEqual(result, { code: 0, stdout: "", stderr: "" });
-    await received(one, newMailBytes("7.eml"));
-    await received(two, newMailBytes("7.eml"));
+    const said = `message sent to ${one.address}\nmessage sent to ${two.address}\n`;
+    assert.deepEqual(await original("-n", "7.eml", ...INBOX, "--sep", "/"), ok(said));
+    assert.deepEqual(await original("-vv", "--newmail=8.eml", ...INBOX, "--sep=/"), ok(said));
+    for (const peer of [one, two]) await received(peer, newMailBytes("7.eml"), newMailBytes("8.eml"));
   });
 
   test("-b, --dstfolder and --sep say which backend, folder and separator", async () => {
     const [peer] = await receivers(1);
     assert.ok(peer !== undefined);
     const what = ["-n", "7.eml", "-b", "mymailstore", "--dstfolder", "INBOX.Work", "--sep", "."];
-    assert.equal((await ocnotify(["-U", "jdoe", "-H", memcached.config, ...what])).code, 0);
+    assert.equal((await original(...what)).code, 0);
     await received(peer, newMailBytes("7.eml", "INBOX.Work", "mymailstore", "."));
   });
 
-  test("-v tells of each server that was sent to", async () => {
+  test("the separator is the first byte of --sep, and 00 without one", async () => {
     const [peer] = await receivers(1);
     assert.ok(peer !== undefined);
-    const result = await ocnotify(["-v", "-v", "-U", "jdoe", "-H", memcached.config, "--newmail", "7.eml"]);
-    assert.deepEqual(result, { code: 0, stdout: `message sent to ${peer.address}\n`, stderr: "" });
+    const expected: Buffer[] = [];
+    for (const [args, byte] of [
+      [[], 0],
+      [["--sep="], 0],
+      [["--sep", ""], 0],
+      [["--sep"], 0],
+      [["--sep", "/."], 0x2f],
+      [["--sep=é"], 0xc3],
+    ] as const) {
+      assert.deepEqual(await original("-n", "7.eml", ...INBOX, ...args), ok(`message sent to ${peer.address}\n`));
+      expected.push(withSeparator(byte));
+      await received(peer, ...expected);
+    }
+  });
+
+  test("-n without a backend or a folder sends and deletes nothing and fails", async () => {
+    const [peer] = await receivers(1);
+    assert.ok(peer !== undefined);
+    for (const args of [[], ["-b", "sogo"], ["--dstfolder", "INBOX"], ["--dstfolder", "INBOX", "-b"]]) {
+      const { code, stdout, stderr } = await original("--flush", "-n", "7.eml", ...args);
+      assert.deepEqual({ code, stdout }, { code: 1, stdout: "" });
+      assert.match(stderr, /^ocnotify: nothing was sent: -n needs -b [^\n]*\n$/);
+    }
+    assert.deepEqual(await original("--list"), ok(`1 servers found for 'jdoe'\n\t* ${peer.address}\n`));
+    assert.deepEqual(peer.messages, []);
+  });
+
+  test("an option without its value does nothing", async () => {
+    const [peer] = await receivers(1);
+    assert.ok(peer !== undefined);
+    for (const bare of ["-n", "--newmail", "-b", "--dstfolder", "--sep", "-H"]) {
+      assert.deepEqual(await original(bare), ok(""), bare);
+    }
+    assert.deepEqual(peer.messages, []);
+  });
+
+  test("a server that is gone is no failure, and the others are told", async () => {
+    const dead = `tcp://127.0.0.1:${await freePort()}`;
+    await resolver.register("jdoe", dead);
+    await resolver.register("jdoe", "nonsense");
+    const [peer] = await receivers(1);
+    assert.ok(peer !== undefined);
+    const { code, stdout, stderr } = await original("-n", "7.eml", ...INBOX, "--sep", "/");
+    assert.deepEqual(
+      { code, stdout },
+      { code: 0, stdout: `message sent to ${dead}\nmessage sent to ${peer.address}\n` },
+    );
+    assert.match(
+      stderr,
+      new RegExp(`^ocnotify: ${dead}: nobody listens there[^\n]*\nocnotify: "nonsense" is not [^\n]*\n$`),
+    );
+    await received(peer, newMailBytes("7.eml"));
   });
 
   test("--flush deletes the user's record", async () => {
     await resolver.register("jdoe", "tcp://127.0.0.1:5000");
-    const result = await ocnotify(["-U", "jdoe", "-H", memcached.config, "--flush"]);
-    assert.deepEqual(result, { code: 0, stdout: "", stderr: "" });
+    assert.deepEqual(await original("--flush"), ok(""));
     assert.deepEqual(await askMemcached(memcached.port, "get resolver:jdoe"), []);
   });
 
   test("--flush with -n deletes the record also when a server cannot be told", async () => {
     const dead = `tcp://127.0.0.1:${await freePort()}`;
     await resolver.register("jdoe", dead);
-    const { code, stdout, stderr } = await ocnotify(["-U", "jdoe", "-H", memcached.config, "-n", "7.eml", "--flush"]);
-    assert.deepEqual({ code, stdout }, { code: 1, stdout: "" });
-    assert.match(stderr, /^ocnotify: sent to 0 of 1 hosts: [^\n]+\n$/);
+    const { code, stdout, stderr } = await original("-n", "7.eml", ...INBOX, "--flush");
+    assert.deepEqual({ code, stdout }, { code: 0, stdout: `message sent to ${dead}\n` });
+    assert.match(stderr, /^ocnotify: [^\n]+\n$/);
     assert.ok(stderr.includes(dead), stderr);
     assert.deepEqual(await askMemcached(memcached.port, "get resolver:jdoe"), []);
   });
 
+  for (const args of [["-?"], ["-U", "jdoe", "-?"], ["--list", "--help"]]) {
+    test(`${args.join(" ")} shows its options`, async () => {
+      const { code, stdout, stderr } = await ocnotify(args);
+      assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+      assert.match(stdout, /^Usage: ocnotify \[OPTION\.\.\.\]\n/);
+      for (const term of [
+        "  -U, --username=STRING ",
+        "  -n, --newmail=STRING ",
+        "      --dstfolder=STRING ",
+        "  -?, --help ",
+      ]) {
+        assert.ok(stdout.includes(`\n${term}`), term);
+      }
+    });
+  }
+
+  test("--usage shows them in short", async () => {
+    const { code, stdout, stderr } = await ocnotify(["--usage"]);
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+    assert.match(
+      stdout,
+      /^Usage: ocnotify \[-\?v\] \[-\?\|--help\] \[--usage\] \[-U\|--username=STRING\]\n {8}\[-H\|--server/,
+    );
+    for (const line of stdout.split("\n")) assert.ok(line.length < 80, line);
+  });
+
+  test("the resolver is that of smb.conf where no -H is given", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ocnotify-smb-"));
+    const [peer] = await receivers(1);
+    assert.ok(peer !== undefined);
+    const file = join(folder, "smb.conf");
+    writeFileSync(file, `[global]\n  mapistore:notification_cache = ${memcached.config}\n`);
+    const listed = ok(`1 servers found for 'jdoe'\n\t* ${peer.address}\n`);
+    assert.deepEqual(await ocnotify(["-U", "jdoe", "--list"], "", file), listed);
+    const other = await ocnotify(["-U", "jdoe", "--list", "-H", "--SERVER=127.0.0.1:1"], "", file);
+    assert.match(other.stderr, /127\.0\.0\.1:1/);
+    writeFileSync(file, "mapistore:notification_cache = --SERVER=127.0.0.1:1\n");
+    const { code, stderr } = await ocnotify(["-U", "jdoe", "--list"], "", file);
+    assert.equal(code, 1);
+    assert.match(stderr, /127\.0\.0\.1:1/);
+    rmSync(folder, { recursive: true });
+  });
+
+  test("--list shows nothing that a terminal obeys", async () => {
+    await resolver.register("jdoe", "tcp://a\u001b[2J:1");
+    assert.equal((await original("--list")).stdout, "1 servers found for 'jdoe'\n\t* tcp://a\\u001b[2J:1\n");
+  });
+
   for (const what of [["--list"], ["--flush"], ["-n", "7.eml"]]) {
     test(`${what.join(" ")} fails for a user for whom nobody is registered`, async () => {
-      const { code, stdout, stderr } = await ocnotify(["-U", "jdoe", "-H", memcached.config, ...what]);
+      const { code, stdout, stderr } = await original(...what);
       assert.deepEqual({ code, stdout }, { code: 1, stdout: "" });
       assert.match(stderr, /^ocnotify: nobody is registered for jdoe\n$/);
     });
@@ -103,9 +208,11 @@ describe("a command line of the original tool", () => {
     assert.ok(peer !== undefined);
     const who = ["--username", "JDoe", "--server", memcached.config];
     assert.deepEqual(await ocnotify(["list", ...who]), ok(`${peer.address}\n`));
-    const sent = await ocnotify(["send", ...who, "--newmail", "42.eml", "--dstfolder", "Work"]);
-    assert.deepEqual(sent, ok(`sent to ${peer.address}\n`));
-    await received(peer, newMailBytes("42.eml", "Work"));
+    for (const message of ["42.eml", "42"]) {
+      const sent = await ocnotify(["send", ...who, "--newmail", message, "--dstfolder", "Work"]);
+      assert.deepEqual(sent, ok(`sent to ${peer.address}\n`));
+    }
+    await received(peer, newMailBytes("42.eml", "Work"), newMailBytes("42.eml", "Work"));
     assert.deepEqual(await ocnotify(["flush", ...who]), ok("flushed\n"));
     assert.deepEqual(await ocnotify(["flush", ...who]), ok("there was no record\n"));
     assert.deepEqual(await ocnotify(["list", ...who]), ok(""));
@@ -120,6 +227,38 @@ describe("a command line of the original tool", () => {
     assert.equal(code, 1);
     assert.equal(stderr, `ocnotify: sent to 1 of 2 hosts: ${dead}: nobody listens there (ECONNREFUSED)\n`);
     await received(peer, newMailBytes("1.eml"));
+  });
+
+  for (const message of ["", "0", "4294967296", "042", "42.em", "INBOX/42", "-1", "42 "]) {
+    test(`send refuses ${JSON.stringify(message)}, which is no message`, async () => {
+      const { code, stderr } = await ocnotify(["send", "-U", "jdoe", "-H", memcached.config, `--newmail=${message}`]);
+      assert.equal(code, 2);
+      assert.match(stderr, /^ocnotify: [^\n]*a UID from 1 to 4294967295 is wanted[^\n]*\n$/);
+    });
+  }
+
+  for (const separator of ["", "/.", "é"]) {
+    test(`send refuses the separator ${JSON.stringify(separator)}`, async () => {
+      const { code, stderr } = await ocnotify(["send", "-U", "jdoe", "-H", memcached.config, `--sep=${separator}`]);
+      assert.equal(code, 1);
+      assert.match(stderr, /^ocnotify: "[^"]*" is not a hierarchy separator[^\n]*\n$/);
+    });
+  }
+
+  test("list, send and listen take hosts in the dos charset", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ocnotify-charset-"));
+    const address = `ipc://${folder}/Ê`;
+    const cp1252 = ["--charset", "cp1252"];
+    const listener = await startListener("jdoe", memcached.config, ["--bind", address]);
+    const who = ["--username", "jdoe", "--server", memcached.config];
+    assert.deepEqual(await ocnotify(["list", ...who]), ok(`${address}\n`));
+    assert.deepEqual(await ocnotify(["list", ...who, ...cp1252]), ok(`ipc://${folder}/Ò\n`));
+    assert.deepEqual(await ocnotify(["send", ...who]), ok(`sent to ${address}\n`));
+    assert.equal((await ocnotify(["send", ...who, ...cp1252])).code, 1);
+    await waitFor("the notification", () => listener.received.length > 0);
+    assert.equal(await listener.stop(), 0);
+    assert.deepEqual(await ocnotify(["list", ...who]), ok(""));
+    rmSync(folder, { recursive: true });
   });
 
   test("send refuses a folder that the charset lacks, before it asks anybody", async () => {
@@ -148,9 +287,9 @@ describe("ocnotify which", () => {
     for (const line of lines) assert.match(line, /^(mc1:11211|mc2:11212|mc3:11211)$/);
   });
 
-  test("refuses a key that memcached cannot hold", async () => {
-    const { code, stdout, stderr } = await ocnotify(["which", "good", "not good"]);
-    assert.deepEqual({ code, stdout }, { code: 1, stdout: "" });
-    assert.match(stderr, /^ocnotify: [^\n]*"not good"[^\n]* a space at character 3\n$/);
+  test("refuses a key that memcached cannot hold, and says where the others are", async () => {
+    const { code, stdout, stderr } = await ocnotify(["which", "good", "not good", "", "better"]);
+    assert.deepEqual({ code, stdout }, { code: 1, stdout: "127.0.0.1:11211\n127.0.0.1:11211\n" });
+    assert.match(stderr, /^ocnotify: [^\n]*"not good"[^\n]* a space at character 3\nocnotify: [^\n]*"" is empty\n$/);
   });
 });

@@ -20,9 +20,10 @@ export interface CliResult {
   stderr: string;
 }
 
-/** Runs `ocnotify` with these arguments to its end. */
-export async function ocnotify(args: readonly string[], input = ""): Promise<CliResult> {
-  const child = spawn(process.execPath, [CLI, ...args], { stdio: ["pipe", "pipe", "pipe"] });
+/** Runs `ocnotify` with these arguments to its end, without this machine's smb.conf. */
+export async function ocnotify(args: readonly string[], input = "", smbConf = "/nonexistent"): Promise<CliResult> {
+  const env = { ...process.env, SMB_CONF_PATH: smbConf };
+  const child = spawn(process.execPath, [CLI, ...args], { stdio: ["pipe", "pipe", "pipe"], env });
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
