@@ -1,7 +1,7 @@
 // What the package offers to programs. Everything else is inside and may change.
 
 export { createListener, type Listener, type ListenerOptions } from "./listener.ts";
-export { Resolver, resolverKey, cnOf, type CnKind } from "./destinations/openchange/resolver.ts";
+export { Resolver, resolverKey, cnOf, type CnKind, type ResolverOptions } from "./destinations/openchange/resolver.ts";
 export {
   decodeNotification,
   encodeNotification,
