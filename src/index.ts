@@ -1,6 +1,14 @@
 // What the package offers to programs. Everything else is inside and may change.
 
-export { createListener, type Listener, type ListenerOptions } from "./listener.ts";
+export {
+  createListener,
+  type Listener,
+  type ListenerOptions,
+  type SubscribedNotification,
+  type SubscriptionListener,
+} from "./listener.ts";
+export type { FollowedSession, NewSubscription, OpenSession } from "./destinations/openchange/session-records.ts";
+export type { AskingSubscription, FolderIdOf, NotifiedFolder, SessionIds } from "./destinations/openchange/sessions.ts";
 export { Resolver, resolverKey, cnOf, type CnKind, type ResolverOptions } from "./destinations/openchange/resolver.ts";
 export {
   decodeNotification,

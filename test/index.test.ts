@@ -20,7 +20,9 @@ import {
   decodeSession, decodeSubscriptions, emlName, encodeNewMail, encodeNotification, encodeResolverRecord, encodeSession,
   encodeSubscriptions, EVENT_NAMES, MemcachedError, NdrError, notificationFlags, OcnotifyError, parseRecord, Resolver,
   resolverKey, SpError, uidsOf,
-  type Charset, type CnKind, type EventName, type FlagsClear, type FlagsSet, type Listener, type ListenerOptions,
+  type AskingSubscription, type Charset, type CnKind, type EventName, type FlagsClear, type FlagsSet, type FolderIdOf,
+  type FollowedSession, type Listener, type ListenerOptions, type NewSubscription, type NotifiedFolder, type OpenSession,
+  type SessionIds, type SubscribedNotification, type SubscriptionListener,
   type MailboxCreate, type MailboxDelete, type MailboxEvent, type MailboxRename, type MailboxSubscribe,
   type MailboxUnSubscribe, type MemcachedErrorCode, type MessageAppend, type MessageCopy, type MessageExpunge,
   type MessageMove, type MessageNew, type MessageRead, type MessageTrash, type NewMail, type Notification,
@@ -55,6 +57,18 @@ function ofNotification(notification: Notification): string {
 
 const options: ListenerOptions = { users: ["jdoe"] };
 const listen: (options: ListenerOptions) => Promise<Listener> = createListener;
+const folderId: FolderIdOf = ({ folder }: NotifiedFolder) => (folder === "INBOX" ? "0000000000000001" : undefined);
+export async function serve(ids: SessionIds, wanted: NewSubscription): Promise<AskingSubscription[]> {
+  const listener: SubscriptionListener = await createListener({ ...options, subscriptions: true, folderId });
+  const session: OpenSession = await listener.openSession(ids);
+  const followed: FollowedSession = await listener.followSession(session.guid);
+  await session.subscribe(wanted);
+  for await (const notification of listener) {
+    const asked: SubscribedNotification = notification;
+    if (ofNotification(notification) === followed.uuid) return [...asked.subscriptions];
+  }
+  return [];
+}
 const strings: Charset = charset("cp850");
 const mail: NewMail = { backend: "sogo", eml: emlName(7), folder: "INBOX", separator: "/" };
 const errors: (SpErrorCode | MemcachedErrorCode | string)[] = [];

@@ -1,12 +1,11 @@
 import { OcnotifyError } from "../../errors.ts";
 import { parseConfigString, type ConfigStringOptions } from "../../protocols/memcached/config-string.ts";
+import { changeValue, MAX_CHANGE_ROUNDS } from "../../protocols/memcached/change-value.ts";
 import { MemcachedPool } from "../../protocols/memcached/pool.ts";
 import { charset, type Charset } from "./codec/charset.ts";
 import { decodeResolverRecord, distinctHosts, encodeResolverRecord } from "./codec/resolver-record.ts";
 
 const KEY_PREFIX = "resolver:";
-/** Others change the same record at the same time; each round somebody wins, so this many is beyond bad luck. */
-const MAX_CAS_ROUNDS = 1_000;
 
 /** The part of a user's name that the resolver knows him by: `openchange_cn`. */
 export type CnKind = "username" | "email";
@@ -59,8 +58,9 @@ export class Resolver {
    * the record does not decode
    */
   async hosts(cn: string): Promise<string[]> {
-    const found = await this.#read(cn);
-    return found === undefined ? [] : distinctHosts(found.hosts);
+    const key = resolverKey(cn);
+    const found = await this.pool.serverFor(key).gets(this.pool.wireKey(key));
+    return found === undefined ? [] : distinctHosts(decodeHosts(cn, found.value, this.#strings));
   }
 
   /** Which of these users have this host in their record; undefined when one of their memcacheds gives no answer. */
@@ -100,42 +100,23 @@ export class Resolver {
     this.pool.close();
   }
 
-  async #read(cn: string): Promise<{ hosts: string[]; cas: string } | undefined> {
-    const key = resolverKey(cn);
-    const found = await this.pool.serverFor(key).gets(this.pool.wireKey(key));
-    return found === undefined ? undefined : { hosts: decodeHosts(cn, found.value, this.#strings), cas: found.cas };
-  }
-
   /** @returns whether the record had to be changed */
   async #change(cn: string, change: (hosts: string[]) => string[]): Promise<boolean> {
-    const key = resolverKey(cn);
-    const server = this.pool.serverFor(key);
-    const wireKey = this.pool.wireKey(key);
-    for (let round = 0; round < MAX_CAS_ROUNDS; round++) {
-      const found = await this.#read(cn);
-      const before = found?.hosts ?? [];
+    const changed = await changeValue(this.pool, resolverKey(cn), (value) => {
+      const before = value === undefined ? [] : decodeHosts(cn, value, this.#strings);
       const after = change(before);
-      if (after === before) return false;
-      const value = encodeResolverRecord(after, this.#strings);
-      if (found === undefined) {
-        if ((await server.add(wireKey, value)) === "stored") return true;
-        continue;
-      }
-      // memcached cannot delete on condition. An empty record that nobody has touched since is as good as none, and it
-      // expires at once; whoever adds a host meanwhile makes our cas fail, and then it is theirs.
-      const options = after.length === 0 ? { cas: found.cas, exptime: EXPIRED } : { cas: found.cas };
-      if ((await server.cas(wireKey, value, options)) === "stored") return true;
-    }
+      return after === before
+        ? undefined
+        : { value: encodeResolverRecord(after, this.#strings), empty: after.length === 0 };
+    });
+    if (changed !== undefined) return changed;
     throw new OcnotifyError(
       "ERR_RESOLVER_CONTENTION",
-      `the resolver's record for ${cn} was changed by others ${MAX_CAS_ROUNDS} times in a row. Try again`,
+      `the resolver's record for ${cn} was changed by others ${MAX_CHANGE_ROUNDS} times in a row. Try again`,
       { canRetry: true },
     );
   }
 }
-
-/** An exptime in the past: memcached drops the item at once (protocol.txt, "negative value … immediately expired"). */
-const EXPIRED = -1;
 
 /** The hosts of a record's bytes. @throws OcnotifyError ERR_RESOLVER_RECORD, which names the user and the bytes */
 export function decodeHosts(cn: string, value: Buffer, strings: Charset): string[] {

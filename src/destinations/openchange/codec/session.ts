@@ -4,9 +4,12 @@ import { NdrWriter } from "../../../protocols/ndr/writer.ts";
 import { charset, type Charset } from "./charset.ts";
 import { readVersion, recordVersion } from "./record-version.ts";
 
-/** Whose session a GUID is: the value of `session:<guid>`. */
+/**
+ * Whose session it is: the value of `session:<guid>`. OpenChange makes one for each asynchronous connection of a client,
+ * and the GUID in the key is the connection's.
+ */
 export interface Session {
-  /** In lower case, such as `a3d7ec26-8b52-4c57-9d0f-4f2b6d1a0c11`. */
+  /** The session's own GUID, in the key of its subscriptions; in lower case. */
   readonly uuid: string;
   /** The user's common name. */
   readonly cn: string;
@@ -34,15 +37,20 @@ export function decodeSession(bytes: Uint8Array, strings: Charset = charset()): 
   return { uuid, cn };
 }
 
-/** A GUID is mixed endian: its first three groups are little-endian numbers, the rest are bytes (C706, appendix A). */
-function encodeGuid(uuid: string): Buffer {
-  if (!uuidPattern.test(uuid)) {
+/** A GUID as keys have it, in lower case; `ERR_RECORD_GUID` for what is none. */
+export function parseGuid(text: string): string {
+  if (!uuidPattern.test(text)) {
     throw new OcnotifyError(
       "ERR_RECORD_GUID",
-      `${JSON.stringify(uuid)} is not a GUID: write it like a3d7ec26-8b52-4c57-9d0f-4f2b6d1a0c11`,
+      `${JSON.stringify(text)} is not a GUID: write it like a3d7ec26-8b52-4c57-9d0f-4f2b6d1a0c11`,
     );
   }
-  return swapGroups(Buffer.from(uuid.replaceAll("-", ""), "hex"));
+  return text.toLowerCase();
+}
+
+/** A GUID is mixed endian: its first three groups are little-endian numbers, the rest are bytes (C706, appendix A). */
+function encodeGuid(uuid: string): Buffer {
+  return swapGroups(Buffer.from(parseGuid(uuid).replaceAll("-", ""), "hex"));
 }
 
 function decodeGuid(bytes: Buffer): string {
