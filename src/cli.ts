@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { example } from "./commands/options.ts";
+import { printable } from "./printable.ts";
 import { version } from "./version.ts";
 
 /** Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong. */
@@ -50,7 +51,7 @@ function settle(command: Command, name = command.name()): Command {
         .trim()
         .replaceAll("\n", " ")
         .replace(/\.+$/, "");
-      write(`ocnotify: ${what}. See ${name} --help\n`);
+      write(`ocnotify: ${printable(what)}. See ${name} --help\n`);
     },
   });
   // commander tells of an option that is missing before one that it does not know, which mostly is the same, misspelt.
@@ -88,7 +89,7 @@ async function main(): Promise<void> {
       // Help and version are errors to commander, with exit code 0; what is wrong it has said itself.
       process.exitCode = error.exitCode === 0 ? 0 : USAGE;
     } else {
-      process.stderr.write(`ocnotify: ${(error as Error).message}\n`);
+      process.stderr.write(`ocnotify: ${printable((error as Error).message)}\n`);
       process.exitCode = FAILED;
     }
   }

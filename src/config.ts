@@ -1,8 +1,10 @@
 import { readFile } from "node:fs/promises";
+import { inspect } from "node:util";
 import * as v from "valibot";
 import { OcnotifyError } from "./errors.ts";
 import { EVENT_NAMES, MESSAGE_EVENT_NAMES } from "./event.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "./log.ts";
+import { json, printable } from "./printable.ts";
 
 export const DEFAULT_CONFIG_FILE = "/etc/ocnotify/ocnotify.yaml";
 
@@ -27,6 +29,8 @@ const waitOrNone = v.pipe(
   duration,
   v.check((text) => milliseconds(text) <= MOST_MS, "a duration of at most 24d"),
 );
+const A_TIME_TO_REMOVE = `${A_DURATION}, or never`;
+const A_COUNT_OF_CONNECTIONS = "a whole number from 1 to 65535";
 const A_USER = "a user name or uid";
 const uid = v.pipe(v.number(), v.integer(A_USER), v.minValue(0, A_USER), v.maxValue(0xffff_fffe, A_USER));
 const text = v.pipe(v.string("a text"), v.nonEmpty("a text that is not empty"));
@@ -56,16 +60,22 @@ const openchange = v.strictObject({
   /** Whether the servers know the extension of docs/ocnotify-extended.idl. */
   extended: v.optional(v.boolean("true or false"), false),
   time_to_live: v.optional(duration, "10m"),
-  remove_refused_after: v.optional(v.union([v.literal("never"), duration], "a duration such as 10m, or never"), "10m"),
+  remove_refused_after: v.optional(
+    v.pipe(
+      v.string(A_TIME_TO_REMOVE),
+      v.check((text) => text === "never" || DURATION.test(text), A_TIME_TO_REMOVE),
+    ),
+    "10m",
+  ),
   connect_timeout: v.optional(wait, "5s"),
   stall_timeout: v.optional(wait, "30s"),
   idle_timeout: v.optional(wait, "60s"),
   max_connections: v.optional(
     v.pipe(
-      v.number("a number from 1 to 65535"),
-      v.integer(),
-      v.minValue(1),
-      v.maxValue(65_535, "a number from 1 to 65535"),
+      v.number(A_COUNT_OF_CONNECTIONS),
+      v.integer(A_COUNT_OF_CONNECTIONS),
+      v.minValue(1, A_COUNT_OF_CONNECTIONS),
+      v.maxValue(65_535, A_COUNT_OF_CONNECTIONS),
     ),
     16_384,
   ),
@@ -111,16 +121,56 @@ export type OpenChangeConfig = v.InferOutput<typeof openchange>;
  * @throws OcnotifyError ERR_CONFIG that names each wrong path and what is allowed there
  */
 export function checkConfig(input: unknown, source: string): Config {
-  const result = v.safeParse(Schema, input);
-  if (result.success) return result.output;
-  const faults = result.issues.map((issue) => {
-    const where = v.getDotPath(issue) ?? "the top level";
-    if (issue.type !== "strict_object") return `${where}: expected ${issue.message}, got ${issue.received}`;
-    return issue.expected === "never"
-      ? `${where}: unknown key. Known here: ${knownKeys(issue).join(", ")}`
-      : `${where}: expected keys with their values, got ${issue.received}`;
-  });
+  const faults = mappings(input)
+    .filter(([, value]) => Array.isArray(value))
+    .map(([where]) => `${where}: expected keys with their values, got a list`);
+  if (faults.length === 0) {
+    const result = v.safeParse(Schema, input, { abortPipeEarly: true });
+    if (result.success) return result.output;
+    faults.push(...result.issues.map(describeFault));
+  }
   throw new OcnotifyError("ERR_CONFIG", `${source}: ${faults.join("; ")}`);
+}
+
+/** Each value that must be a mapping, with its path. To valibot a list would be one, of its indexes. */
+function mappings(input: unknown): [string, unknown][] {
+  const { log, journal, destinations } = (input ?? {}) as Record<string, unknown>;
+  const each = typeof destinations === "object" && !Array.isArray(destinations) ? (destinations ?? {}) : {};
+  return [
+    ["the top level", input],
+    ...Object.entries({ log, journal, destinations }),
+    ...Object.entries(each).map(([name, value]): [string, unknown] => [`destinations.${printable(name)}`, value]),
+  ];
+}
+
+/** `path: expected …, got …`. What stands in the file is escaped, and cut where it is long. */
+function describeFault(issue: v.BaseIssue<unknown>): string {
+  const where = printable(cut(v.getDotPath(issue) ?? "the top level"));
+  if (issue.type !== "strict_object") return `${where}: expected ${issue.message}, got ${shown(issue.input)}`;
+  return issue.expected === "never"
+    ? `${where}: unknown key. Known here: ${knownKeys(issue).join(", ")}`
+    : `${where}: expected keys with their values, got ${shown(issue.input)}`;
+}
+
+function shown(value: unknown): string {
+  if (value === null) return "nothing";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object") return "keys with their values";
+  return typeof value === "string" ? json(cut(value)) : inspect(value);
+}
+
+const cut = (text: string): string => (text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text);
+
+/** Characters of a wrong key or value that its error shows. */
+const MAX_SHOWN = 100;
+
+/** What is in effect, and from where. */
+export interface ConfigSource {
+  readonly config: Config;
+  /** The file that was read, or that was looked for. */
+  readonly file: string;
+  /** Whether the file is there. */
+  readonly exists: boolean;
 }
 
 /**
@@ -129,12 +179,19 @@ export function checkConfig(input: unknown, source: string): Config {
  * @throws OcnotifyError ERR_CONFIG
  */
 export async function readConfig(path: string | undefined): Promise<Config> {
+  return (await readConfigSource(path)).config;
+}
+
+/** The same, with where it came from. @throws as `readConfig` does */
+export async function readConfigSource(path: string | undefined): Promise<ConfigSource> {
   const file = path ?? DEFAULT_CONFIG_FILE;
   let source: string;
   try {
     source = await readFile(file, "utf8");
   } catch (error) {
-    if (path === undefined && (error as NodeJS.ErrnoException).code === "ENOENT") return checkConfig({}, "defaults");
+    if (path === undefined && (error as NodeJS.ErrnoException).code === "ENOENT") {
+      return { config: checkConfig({}, "defaults"), file, exists: false };
+    }
     throw new OcnotifyError("ERR_CONFIG", `cannot read ${file}: ${(error as Error).message}`, { cause: error });
   }
   // Loaded only here: without a file the daemon starts sooner.
@@ -147,9 +204,11 @@ export async function readConfig(path: string | undefined): Promise<Config> {
     // Aliases to nowhere, or to too much, are found only here.
     value = document.toJS();
   } catch (error) {
-    throw new OcnotifyError("ERR_CONFIG", `${file}: ${(error as Error).message}`, { cause: error });
+    // After what is wrong, and where, comes the part of the file.
+    const [what = ""] = (error as Error).message.split(":\n", 1);
+    throw new OcnotifyError("ERR_CONFIG", `${file}: ${printable(what)}`, { cause: error });
   }
-  return checkConfig(value ?? {}, file);
+  return { config: checkConfig(value ?? {}, file), file, exists: true };
 }
 
 /** The keys that stand beside an unknown one in the schema. */

@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
-import { describe, test } from "node:test";
-import { CLI, ocnotify } from "./helpers/ocnotify.ts";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import { DEFAULT_CONFIG_FILE } from "../src/config.ts";
+import { CLI, ocnotify, type CliResult } from "./helpers/ocnotify.ts";
 
 const COMMANDS = [
   ["run"],
@@ -112,6 +115,50 @@ describe("the command line", { concurrency: 4 }, () => {
     const { code, stderr } = await ocnotify(["list", "-U", "jdoe", "-H", "--SERVER=mc1 --SOCKT=x"]);
     assert.equal(code, 1);
     assert.match(stderr, /^ocnotify: [^\n]*character 14[^\n]*--SOCKT[^\n]*\n$/);
+  });
+
+  for (const args of [["frob\u001b[31m"], ["list", "--us\u001b[31m"], ["list", "-U", "x", "-H", "--\u001b"]]) {
+    test(`what is wrong in ${JSON.stringify(args)} is shown, and does nothing to the terminal`, async () => {
+      const { code, stderr } = await ocnotify(args);
+      assert.notEqual(code, 0);
+      assert.doesNotMatch(stderr.trimEnd(), /\p{Cc}/u);
+      assert.match(stderr, /\\u001b/);
+    });
+  }
+
+  describe("config check", () => {
+    const folder = mkdtempSync(join(tmpdir(), "ocnotify-cli-"));
+    after(() => rmSync(folder, { recursive: true }));
+    const check = async (text?: string): Promise<CliResult> => {
+      // One for each, because tests run beside each other.
+      const file = join(mkdtempSync(join(folder, "x")), "ocnotify.yaml");
+      if (text !== undefined) writeFileSync(file, text);
+      return await ocnotify(["config", "check", ...(text === undefined ? [] : ["--config", file])]);
+    };
+
+    test("says which file is in effect, and prints a configuration that is the same again", async () => {
+      const { code, stdout } = await check("drain_timeout: 7s");
+      assert.equal(code, 0);
+      assert.match(stdout, /^# In effect: \S+\/ocnotify\.yaml, and the defaults for what it leaves out\n/);
+      assert.match(stdout, /^drain_timeout: 7s$/m);
+      assert.equal((await check(stdout)).stdout.replace(/^.*\n/, ""), stdout.replace(/^.*\n/, ""));
+    });
+
+    test("says that there is no file, which one was looked for, and that the defaults are in effect", async (t) => {
+      if (existsSync(DEFAULT_CONFIG_FILE)) return t.skip(`there is a ${DEFAULT_CONFIG_FILE}`);
+      const { code, stdout } = await check();
+      assert.equal(code, 0);
+      assert.match(stdout, /^# In effect: there is no \/etc\/ocnotify\/ocnotify\.yaml: the defaults\nlog:\n/);
+    });
+
+    test("refuses what the daemon would refuse at its start", async () => {
+      const { code, stderr } = await check('destinations: { a: { charset: nonsense, resolver: "--SERVR=x" } }');
+      assert.equal(code, 1);
+      assert.match(
+        stderr,
+        /destinations\.a\.charset: "nonsense" is not a charset.*destinations\.a\.resolver: .*--SERVR/,
+      );
+    });
   });
 
   test("who reads no further is no failure", async () => {

@@ -37,6 +37,24 @@ async function isConfigOrRefused(text: string): Promise<void> {
   }
 }
 
+const input = (keys: readonly string[], value: unknown): unknown =>
+  keys.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
+
+/** Every key of the configuration, and a configuration in which it has a value. Asks the program which there are. */
+function everyKey(within: readonly string[] = []): { path: string; input: (value: unknown) => unknown }[] {
+  let known: string[] = [];
+  try {
+    checkConfig(input([...within, "no such key"], 1), "");
+  } catch (error) {
+    known = /no such key: unknown key\. Known here: (.*)$/.exec((error as Error).message)?.[1]?.split(", ") ?? [];
+  }
+  if (within.length === 1 && within[0] === "destinations") known = ["a"];
+  return known.flatMap((key) => {
+    const keys = [...within, key];
+    return [{ path: keys.join("."), input: (value: unknown) => input(keys, value) }, ...everyKey(keys)];
+  });
+}
+
 describe("the configuration", () => {
   it("is complete without a file", () => {
     const { journal, state_directory, destinations, log, drain_timeout } = checkConfig({}, "defaults");
@@ -129,6 +147,68 @@ destinations: { a: { events: [MessageGone], cn: both, users: jdoe } }
     }
   });
 
+  it("says the same of every key and every wrong value: which key, what is allowed and what it got, escaped", () => {
+    const wrong: [value: unknown, shown: string][] = [
+      [null, "nothing"],
+      [true, "true"],
+      [0, "0"],
+      [-1, "-1"],
+      [1.5, "1.5"],
+      [1e9, "1000000000"],
+      [NaN, "NaN"],
+      [Infinity, "Infinity"],
+      ["", '""'],
+      [" ", '" "'],
+      ["nonsense\n\u001b[31m\u202e", String.raw`"nonsense\n\u001b[31m\u202e"`],
+      ["x".repeat(200_000), `"${"x".repeat(100)}…"`],
+      [[], "a list"],
+      [[[]], "a list"],
+      [[null], "nothing"],
+      [[""], '""'],
+      [{ "\u001b": {} }, "keys with their values"],
+    ];
+    let refused = 0;
+    for (const { path, input } of everyKey()) {
+      for (const [value, shown] of wrong) {
+        let message: string;
+        try {
+          checkConfig(input(value), "the file");
+          continue;
+        } catch (error) {
+          assert.ok(error instanceof OcnotifyError, String(error));
+          ({ message } = error);
+        }
+        refused++;
+        const where = `${path} ${String(value).slice(0, 20)}: ${message}`;
+        assert.ok(message.startsWith(`the file: ${path}`), where);
+        const said = message.slice(`the file: ${path}`.length);
+        assert.match(said, /^(?:\.0|\.\\u001b)?: (?:expected [^\n]+, got |unknown key\. Known here: )/, where);
+        assert.equal(said.split(": expected ").length - 1, said.includes("unknown key") ? 0 : 1, where);
+        // A list is wrong itself, or what is in it is.
+        const got = Array.isArray(value) && !said.startsWith(".0") ? "a list" : shown;
+        if (!said.startsWith(".\\")) assert.equal(said.slice(said.lastIndexOf(", got ") + 6), got, where);
+        assert.doesNotMatch(said, /Invalid|Expected|Received|undefined|Array|Object/, where);
+        assert.doesNotMatch(message, /[\p{Cc}\u202e]/u, where);
+      }
+    }
+    assert.ok(refused > 300, String(refused));
+  });
+
+  it("offers never where it is allowed, and says which numbers are", async () => {
+    const expected = /a\.remove_refused_after: expected a duration such as .*, or never, got "sometimes"$/;
+    assert.match(await fault("destinations: { a: { remove_refused_after: sometimes } }"), expected);
+    for (const count of [0, 65_536, 1.5, ".inf"]) {
+      const message = await fault(`destinations: { a: { max_connections: ${count} } }`);
+      assert.match(message, /a\.max_connections: expected a whole number from 1 to 65535, got \S+$/);
+    }
+  });
+
+  it("is no list, nowhere where keys are wanted", async () => {
+    for (const text of ["[]", "log: []", "journal: []", "destinations: []", "destinations: { a: [] }"]) {
+      assert.match(await fault(text), /: expected keys with their values, got a list$/, text);
+    }
+  });
+
   it("names destinations plainly, since they name files", async () => {
     for (const name of ["../x", "A", "a b", "", "-a", "a/b", "x".repeat(65)]) {
       assert.match(await fault(stringify({ destinations: { [name]: {} } })), /a name of a-z, 0-9, - and _/, name);
@@ -153,7 +233,15 @@ destinations: { a: { events: [MessageGone], cn: both, users: jdoe } }
     assert.equal((await read("drain_timeout: 0s")).drain_timeout, "0s");
   });
 
-  it("names the line of a syntax error", async () => {
+  it("names the line of a syntax error, on one line of its own, escaped", async () => {
+    for (const text of [
+      "log:\n  level: info\n bad",
+      'log: "open \u001b[31m',
+      "a: *now\u001bhere",
+      "log: {}\nlog: {}",
+    ]) {
+      assert.doesNotMatch(await fault(text), /\p{Cc}/u);
+    }
     assert.match(await fault("log:\n  level: info\n bad"), /line 3/);
     assert.match(await fault('log: "open'), /line 1/);
     assert.match(await fault("log: {}\nlog: {}"), /unique.*line 2/);

@@ -20,8 +20,9 @@ export async function checkJournal(path: string, status: Status | undefined): Pr
     stats = lstatSync(path);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    const what = code === "ENOENT" ? "does not exist" : message;
-    return [fault("journal", `${path} ${what}: nothing is recorded`, code === "ENOENT" ? create : "run this as root")];
+    if (code === "ENOENT") return [fault("journal", `${path} does not exist: nothing is recorded`, create)];
+    const remedy = code === "EACCES" ? "run this as root" : "correct journal.directory, or what is in the way there";
+    return [fault("journal", `${path}: ${message}`, remedy)];
   }
   if (!stats.isDirectory()) return [fault("journal", `${path} is not a directory`, `remove it, then: ${create}`)];
   const findings = modeFindings(path, stats.mode, create);
@@ -102,14 +103,26 @@ async function checkSpace(path: string): Promise<Finding> {
   return ok("space", `${free} MiB are free for the journal`);
 }
 
+/** What to do about a daemon that was asked in vain. */
+function statusRemedy({ cause }: Error): string {
+  switch ((cause as NodeJS.ErrnoException | undefined)?.code) {
+    case "EACCES":
+      return "run this as root";
+    case "ENOENT":
+    case "ECONNREFUSED":
+      return "systemctl start ocnotify, then systemctl status ocnotify. What is recorded waits for it";
+    default:
+      return "journalctl -u ocnotify, then systemctl restart ocnotify. What is recorded waits for it";
+  }
+}
+
 /** Whether the daemon runs, and how far behind it is. */
 export async function checkDaemon(config: Config): Promise<{ findings: Finding[]; status: Status | undefined }> {
   let status: Status;
   try {
     status = await askStatus(config.state_directory);
   } catch (error) {
-    const remedy = "systemctl start ocnotify, then systemctl status ocnotify. What is recorded waits for it";
-    return { findings: [fault("daemon", (error as Error).message, remedy)], status: undefined };
+    return { findings: [fault("daemon", (error as Error).message, statusRemedy(error as Error))], status: undefined };
   }
   const findings: Finding[] = [];
   if (status.version !== version) {

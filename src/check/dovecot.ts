@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { parseConfigString } from "../protocols/memcached/config-string.ts";
@@ -10,7 +10,14 @@ const run = promisify(execFile);
 const DELIVERIES = ["lda", "lmtp"] as const;
 const PROTOCOLS = [...DELIVERIES, "imap", "pop3", "sieve", "doveadm"] as const;
 const PLUGIN = "_openchange_plugin.so";
-const SNIPPET = "/usr/share/ocnotify/dovecot/99-ocnotify.conf";
+/** What enables the plugin: where the package puts it, and where `make install` does. */
+const SNIPPET = ["/usr", "/usr/local"]
+  .map((prefix) => `${prefix}/share/ocnotify/dovecot/99-ocnotify.conf`)
+  .find((path) => existsSync(path));
+const ENABLE =
+  SNIPPET === undefined
+    ? "enable it as docs/operations.md says, then doveadm reload"
+    : `cp ${SNIPPET} /etc/dovecot/conf.d/ && doveadm reload`;
 
 export interface DovecotOptions {
   /** The program `doveconf`. */
@@ -88,19 +95,13 @@ async function checkPlugins(doveconf: Doveconf): Promise<Finding[]> {
     }
   }
   if (enabled.length === 0) {
-    return [
-      fault(
-        "plugin",
-        "no protocol has openchange in its mail_plugins: nothing is recorded",
-        `cp ${SNIPPET} /etc/dovecot/conf.d/ && doveadm reload`,
-      ),
-    ];
+    return [fault("plugin", "no protocol has openchange in its mail_plugins: nothing is recorded", ENABLE)];
   }
   const named = `in the mail_plugins of ${enabled.join(", ")}`;
   findings.push(
     DELIVERIES.some((protocol) => enabled.includes(protocol))
       ? ok("plugin", named)
-      : warning("plugin", `${named}, but of neither lda nor lmtp: new mail is not recorded`, `see ${SNIPPET}`),
+      : warning("plugin", `${named}, but of neither lda nor lmtp: new mail is not recorded`, ENABLE),
   );
   return findings;
 }
@@ -123,7 +124,9 @@ async function checkModule(doveconf: Doveconf, is24: boolean): Promise<Finding[]
   try {
     files = readdirSync(folder);
   } catch (error) {
-    return [fault("plugin", `mail_plugin_dir ${folder}: ${(error as Error).message}`, "install Dovecot's modules")];
+    const { code, message } = error as NodeJS.ErrnoException;
+    const remedy = code === "EACCES" ? "run this as root" : "install Dovecot's modules, or correct mail_plugin_dir";
+    return [fault("plugin", `mail_plugin_dir ${folder}: ${message}`, remedy)];
   }
   const file = files.find((name) => name.endsWith(PLUGIN));
   if (file === undefined) {

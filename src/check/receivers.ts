@@ -28,11 +28,7 @@ export async function checkMemcached(resolvers: Iterable<string>): Promise<Findi
     try {
       return ok("memcached", `${server.name} answers, version ${await server.version()}`);
     } catch (error) {
-      return fault(
-        "memcached",
-        (error as Error).message,
-        "start it, or correct the resolver; the daemon goes on trying",
-      );
+      return fault("memcached", (error as Error).message, memcachedRemedy(error));
     } finally {
       server.close();
     }
@@ -57,9 +53,7 @@ export async function checkUser(
       for (const host of await opened.hosts(name)) hosts.add(host);
     } catch (error) {
       failed = true;
-      findings.push(
-        fault("user", (error as Error).message, `ocnotify flush --username ${name}, if the record is broken`),
-      );
+      findings.push(fault("user", (error as Error).message, userRemedy(error, name)));
     } finally {
       opened?.close();
     }
@@ -79,9 +73,63 @@ export async function checkUser(
       connection.end();
       return ok("host", `${host}, registered for ${name}, accepts notifications`);
     } catch (error) {
-      const remedy = `start the server, open the port, or, if it is gone for good: ocnotify flush --username ${name}`;
-      return fault("host", `${(error as Error).message} (registered for ${name})`, remedy);
+      return fault("host", `${(error as Error).message} (registered for ${name})`, hostRemedy(error, name));
     }
   });
   return [...findings, ...(await Promise.all(answers))];
 }
+
+const codeOf = (error: unknown): unknown => (error as { code?: unknown }).code;
+
+/** What to do about a memcached that was asked in vain. */
+function memcachedRemedy(error: unknown): string {
+  switch (codeOf(error)) {
+    case "ERR_MEMCACHED_TIMEOUT":
+      return "start it again if it hangs, or open its port in the firewall; the daemon goes on trying";
+    case "ERR_MEMCACHED_PROTOCOL":
+      return "what answers there is no memcached: correct the resolver";
+    case "ERR_MEMCACHED_SERVER":
+    case "ERR_MEMCACHED_CLIENT":
+      return "see memcached's own log";
+    case "ERR_MEMCACHED_CONFIG":
+    case "ERR_MEMCACHED_CONFIG_FILE":
+      return "correct the string";
+    default:
+      return "start it, or correct the resolver; the daemon goes on trying";
+  }
+}
+
+/** What to do about a user who could not be looked up. */
+function userRemedy(error: unknown, name: string): string {
+  switch (codeOf(error)) {
+    case "ERR_RESOLVER_RECORD":
+      return `if nothing else uses that key: ${flushing(name)}`;
+    case "ERR_MEMCACHED_KEY":
+      return "name the user as Dovecot does: doveadm user; such a name no server can register";
+    default:
+      return memcachedRemedy(error);
+  }
+}
+
+/** What to do about a registered host that takes no notifications. */
+function hostRemedy(error: unknown, name: string): string {
+  switch (codeOf(error)) {
+    case "ERR_SP_REFUSED":
+      return "start the server. If it is gone for good, the daemon takes it out of the resolver after remove_refused_after";
+    case "ERR_SP_UNREACHABLE":
+    case "ERR_SP_TIMEOUT":
+      return `open its port between here and the server. If the server is gone for good: ${flushing(name)}`;
+    case "ERR_SP_DNS":
+      return "make the name known on this host, or have the server register an address";
+    case "ERR_SP_HANDSHAKE":
+    case "ERR_SP_PEER_PROTOCOL":
+      return `another program listens there, so the server is gone: ${flushing(name)}`;
+    case "ERR_SP_ADDRESS":
+      return `have the server register an address that mail hosts can connect to, then: ${flushing(name)}`;
+    default:
+      return "see the server's own log";
+  }
+}
+
+const flushing = (name: string): string =>
+  `ocnotify flush --username ${name}. An OpenChange server registers again only when its client connects again`;

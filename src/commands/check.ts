@@ -1,11 +1,12 @@
 import { Option, type Command } from "commander";
 import { styleText } from "node:util";
+import { unusableValues } from "../check/configuration.ts";
 import { checkDaemon, checkJournal } from "../check/daemon.ts";
 import { checkDovecot } from "../check/dovecot.ts";
-import { ok, type Finding } from "../check/finding.ts";
+import { fault, ok, type Finding } from "../check/finding.ts";
 import { checkMemcached, checkUser } from "../check/receivers.ts";
 import { checkSmbConf, type NamedResolver } from "../check/smb-conf.ts";
-import { readConfig, type Config } from "../config.ts";
+import { readConfigSource, type Config } from "../config.ts";
 import { defaultCharset } from "../destinations/openchange/codec/charset.ts";
 import { example } from "./options.ts";
 
@@ -47,8 +48,17 @@ export function addCheck(program: Command): void {
 }
 
 async function* check(options: CheckOptions): AsyncGenerator<Finding> {
-  const config = withOptions(await readConfig(options.config), options);
-  yield ok("daemon", `its configuration ${options.config ?? ""} is right`.replace("  ", " "));
+  const source = await readConfigSource(options.config);
+  const config = withOptions(source.config, options);
+  const { file, exists } = source;
+  const unusable = unusableValues(config);
+  for (const each of unusable) yield fault("daemon", `${file}: ${each}`, "correct it, and see ocnotify config check");
+  if (unusable.length === 0) {
+    yield ok(
+      "daemon",
+      exists ? `its configuration ${file} is right` : `there is no ${file}: the defaults are in effect`,
+    );
+  }
   const journal = config.journal.directory;
   const dovecot = options.dovecot
     ? await checkDovecot({ doveconf: options.doveconf, config: options.dovecotConfig, journal })

@@ -1,6 +1,8 @@
 import type { Command } from "commander";
 import { stringify } from "yaml";
-import { readConfig } from "../config.ts";
+import { unusableValues } from "../check/configuration.ts";
+import { readConfigSource } from "../config.ts";
+import { OcnotifyError } from "../errors.ts";
 import { example } from "./options.ts";
 
 export function addConfig(program: Command): void {
@@ -12,6 +14,10 @@ export function addConfig(program: Command): void {
     .option("-c, --config <file>", "configuration file")
     .addHelpText("after", example("ocnotify config check --config /etc/ocnotify/ocnotify.yaml"))
     .action(async (options: { config?: string }) => {
-      process.stdout.write(stringify(await readConfig(options.config)));
+      const { config, file, exists } = await readConfigSource(options.config);
+      const unusable = unusableValues(config);
+      if (unusable.length > 0) throw new OcnotifyError("ERR_CONFIG", `${file}: ${unusable.join("; ")}`);
+      const source = exists ? `${file}, and the defaults for what it leaves out` : `there is no ${file}: the defaults`;
+      process.stdout.write(`# In effect: ${source}\n${stringify(config)}`);
     });
 }

@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import type { Notification } from "../destinations/openchange/codec/extended.ts";
 import { createListener } from "../listener.ts";
-import { fields, json } from "./fields.ts";
+import { json } from "../printable.ts";
+import { fields } from "./fields.ts";
 import { charsetOption, example, serverOption, usernameOption } from "./options.ts";
 
 interface ListenOptions {

@@ -7,7 +7,8 @@ import { knownUids, Owners } from "../journal/owners.ts";
 import type { EventRecord } from "../journal/stretch.ts";
 import { Tail } from "../journal/tail.ts";
 import { createLog } from "../log.ts";
-import { fields, json } from "./fields.ts";
+import { json } from "../printable.ts";
+import { fields } from "./fields.ts";
 import { example } from "./options.ts";
 
 interface TailOptions {

@@ -1,12 +1,22 @@
 import assert from "node:assert/strict";
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Finding } from "../../src/check/finding.ts";
+import { DEFAULT_CONFIG_FILE } from "../../src/config.ts";
 import { Resolver } from "../../src/destinations/openchange/resolver.ts";
 import { startDovecot, type RunningDovecot } from "../helpers/dovecot.ts";
 import { startMemcached, type TestMemcached } from "../helpers/memcached.ts";
-import { ocnotify, startDaemon, startListener, stateDirOf, type RunningDaemon } from "../helpers/ocnotify.ts";
+import {
+  ocnotify,
+  startDaemon,
+  startListener,
+  stateDirOf,
+  writeConfig,
+  type RunningDaemon,
+} from "../helpers/ocnotify.ts";
 import { freePort } from "../helpers/ports.ts";
 
 describe("ocnotify check", () => {
@@ -173,6 +183,8 @@ describe("ocnotify check", () => {
     const without = await wrong(...configWithout("openchange"));
     assert.deepEqual([without.code, without.part], [1, "plugin"]);
     assert.match(without.message, /no protocol has openchange/);
+    const named = /\/\S+\.conf/.exec(without.remedy ?? "")?.[0];
+    assert.ok(named === undefined || existsSync(named), "what it says to copy is there");
     const { code, findings } = await check(...configWithout("notify"));
     assert.equal(code, 1);
     const faults = findings.filter(({ state }) => state === "fault");
@@ -212,6 +224,31 @@ describe("ocnotify check", () => {
     assert.match(closed.message, /has mode 755: mail users cannot append/);
     const { findings } = await check("--journal", "/nonexistent/journal");
     assert.ok(findings.some(({ part, message }) => part === "journal" && message.includes("does not exist")));
+  });
+
+  test("says of which file it speaks, or that there is none, and finds values of no use in it", async (t) => {
+    const file = writeConfig(dovecot.folder, { destinations: { a: { charset: "nonsense" } } });
+    const unusable = await wrong("--config", file);
+    assert.deepEqual([unusable.code, unusable.part], [1, "daemon"]);
+    assert.ok(unusable.message.startsWith(`${file}: destinations.a.charset: "nonsense" is not a charset`));
+    const { findings } = await check("--config", writeConfig(dovecot.folder, {}));
+    assert.ok(findings.some(({ message }) => message === `its configuration ${file} is right`));
+    if (existsSync(DEFAULT_CONFIG_FILE)) return t.skip(`there is a ${DEFAULT_CONFIG_FILE}`);
+    const none = (await check()).findings.map(({ message }) => message);
+    assert.ok(none.includes(`there is no ${DEFAULT_CONFIG_FILE}: the defaults are in effect`));
+  });
+
+  test("advises to start a daemon that is stopped, and to look after one that hangs", async () => {
+    const folder = join(dovecot.folder, "hangs");
+    mkdirSync(folder);
+    const silent = createServer().listen(join(folder, "status.sock"));
+    await once(silent, "listening");
+    const hangs = (await check("--state-dir", folder)).findings.find(({ state }) => state === "fault");
+    silent.close();
+    assert.match(hangs?.message ?? "", /no answer within/);
+    assert.match(hangs?.remedy ?? "", /^journalctl -u ocnotify, then systemctl restart/);
+    const stopped = (await check("--state-dir", "/nonexistent")).findings.find(({ state }) => state === "fault");
+    assert.match(stopped?.remedy ?? "", /^systemctl start ocnotify/);
   });
 
   test("finds a Dovecot whose configuration cannot be read, or none", async () => {

@@ -16,7 +16,7 @@ import {
 } from "./session-records.ts";
 
 /** Each costs two keys in the look-up that is made for each notification. */
-export const MAX_SESSIONS = 1_000;
+const MAX_SESSIONS = 1_000;
 
 /** The GUIDs of a session to open, where a server has them already. */
 export interface SessionIds {
