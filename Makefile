@@ -4,7 +4,9 @@ SHELL = /bin/bash
 NODE_TEST = node --import tsx --test --test-timeout=120000
 PROGRAM_SOURCES := package.json scripts/build-program $(shell find src -name '*.ts')
 PREFIX ?= /usr/local
-export PREFIX DESTDIR
+# Debian has Dovecot, and what administers a system, where an ordinary user's PATH does not look.
+PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+export PATH PREFIX DESTDIR
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

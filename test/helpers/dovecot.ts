@@ -21,6 +21,11 @@ import { waitFor } from "./wait.ts";
 /** Where `make -C plugin` leaves what it builds. */
 const BUILD_FOLDER = resolve(import.meta.dirname, "../../plugin");
 const PASSWORD = "secret";
+/** Debian has it where an ordinary user's PATH does not look. */
+const DOVECOT =
+  [...(process.env["PATH"] ?? "").split(":"), "/usr/local/sbin", "/usr/sbin"]
+    .map((path) => join(path, "dovecot"))
+    .find((path) => existsSync(path)) ?? "dovecot";
 /** `nobody`: any uid that is not root's will do, Dovecot refuses to serve mail as root. */
 const DEFAULT_MAIL_UID = 65534;
 const READY_TIMEOUT_MS = 20_000;
@@ -90,7 +95,7 @@ export interface CommandResult {
 
 /** `[major, minor]` of the installed Dovecot. */
 function dovecotVersion(): [number, number] {
-  const match = /^(\d+)\.(\d+)/.exec(execFileSync("dovecot", ["--version"], { encoding: "utf8" }));
+  const match = /^(\d+)\.(\d+)/.exec(execFileSync(DOVECOT, ["--version"], { encoding: "utf8" }));
   if (match === null) throw new Error("dovecot --version says no version");
   return [Number(match[1]), Number(match[2])];
 }
@@ -454,7 +459,7 @@ export async function startDovecot(options: DovecotOptions = {}): Promise<Runnin
   const config = join(folder, "dovecot.conf");
   writeFileSync(config, (is24 ? config24(instance) : config23(instance)) + (options.extra?.({ folder, is24 }) ?? ""));
 
-  const child = spawn("dovecot", ["-F", "-c", config], { stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn(DOVECOT, ["-F", "-c", config], { stdio: ["ignore", "ignore", "pipe"] });
   let stderr = "";
   child.stderr.on("data", (chunk: Buffer) => {
     stderr += chunk.toString();
