@@ -104,6 +104,7 @@ function userRemedy(error: unknown, name: string): string {
   switch (codeOf(error)) {
     case "ERR_RESOLVER_RECORD":
       return `if nothing else uses that key: ${flushing(name)}`;
+    case "ERR_CN":
     case "ERR_MEMCACHED_KEY":
       return "name the user as Dovecot does: doveadm user; such a name no server can register";
     default:

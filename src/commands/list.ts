@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { readFileSync } from "node:fs";
 import { Resolver } from "../destinations/openchange/resolver.ts";
+import { printable } from "../printable.ts";
 import { charsetOption, example, serverOption, usernameOption } from "./options.ts";
 
 interface ListOptions {
@@ -19,7 +20,7 @@ export function addList(program: Command): void {
     .addHelpText("after", example("ocnotify list --username jdoe"))
     .action(async (options: ListOptions) => {
       const hosts = await withResolver(options, (resolver) => resolver.hosts(options.username));
-      for (const host of hosts) process.stdout.write(`${host}\n`);
+      for (const host of hosts) process.stdout.write(`${printable(host)}\n`);
     });
 }
 

@@ -3,7 +3,7 @@ import { charset } from "../destinations/openchange/codec/charset.ts";
 import { encodeNewMail } from "../destinations/openchange/codec/newmail.ts";
 import { notificationCache } from "../destinations/openchange/smb-conf.ts";
 import { OcnotifyError } from "../errors.ts";
-import { escaped } from "./fields.ts";
+import { printable } from "../printable.ts";
 import { withResolver } from "./list.ts";
 import { charsetOption, DEFAULT_SERVER, usernameOption } from "./options.ts";
 import { fromPopt, poptTerm, poptUsage } from "./popt.ts";
@@ -73,7 +73,7 @@ async function run(options: OriginalOptions): Promise<void> {
 
 function list(username: string, hosts: readonly string[]): void {
   process.stdout.write(`${hosts.length} servers found for '${username}'\n`);
-  for (const host of hosts) process.stdout.write(`\t* ${escaped(host)}\n`);
+  for (const host of hosts) process.stdout.write(`\t* ${printable(host)}\n`);
 }
 
 async function send(hosts: readonly string[], options: OriginalOptions & { newmail: string }): Promise<void> {
@@ -85,8 +85,8 @@ async function send(hosts: readonly string[], options: OriginalOptions & { newma
   const separator = String.fromCharCode(Buffer.from(sep)[0] ?? 0);
   const payload = encodeNewMail({ backend, eml, folder, separator }, charset(options.charset));
   for await (const { host, error, connectable } of pushToEach(hosts, payload)) {
-    if (error !== undefined) process.stderr.write(`ocnotify: ${escaped(error.message)}\n`);
+    if (error !== undefined) process.stderr.write(`ocnotify: ${printable(error.message)}\n`);
     // Said of a host that is gone too: only an address that is none was an error.
-    if (connectable) process.stdout.write(`message sent to ${escaped(host)}\n`);
+    if (connectable) process.stdout.write(`message sent to ${printable(host)}\n`);
   }
 }

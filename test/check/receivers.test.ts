@@ -36,7 +36,7 @@ describe("what check advises", () => {
   });
 
   const user = async (name: string, resolver = memcached.config): Promise<Finding> =>
-    only(await checkUser(name, [resolver], "email"));
+    only(await checkUser(name, [resolver], { cn: "email", charset: "cp850" }));
   const host = async (address: string): Promise<Finding> => {
     await store.set("resolver:jdoe", encodeResolverRecord([address]));
     return await user("jdoe");

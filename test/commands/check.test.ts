@@ -126,19 +126,20 @@ describe("ocnotify check", () => {
     assert.ok(message.includes(`127.0.0.1:${port}`), message);
   });
 
-  describe("with a notification cache in smb.conf", () => {
-    const smbConf = (cache: string): string => {
-      const file = join(dovecot.folder, "smb.conf");
-      writeFileSync(file, `[global]\n  mapistore:notification_cache = ${cache}\n`);
-      return file;
-    };
-    const cacheFindings = async (cache: string, ...more: string[]): Promise<{ code: number; findings: Finding[] }> => {
-      const { code, stdout } = await ocnotify(args("--json", ...more), "", smbConf(cache));
-      const findings = stdout.trim().split("\n");
-      const all = findings.map((line) => JSON.parse(line) as Finding);
-      return { code, findings: all.filter(({ message }) => message.includes("smb.conf")) };
-    };
+  const smbConf = (cache: string): string => {
+    const file = join(dovecot.folder, "smb.conf");
+    writeFileSync(file, `[global]\n  mapistore:notification_cache = ${cache}\n`);
+    return file;
+  };
 
+  const cacheFindings = async (cache: string, ...more: string[]): Promise<{ code: number; findings: Finding[] }> => {
+    const { code, stdout } = await ocnotify(args("--json", ...more), "", smbConf(cache));
+    const findings = stdout.trim().split("\n");
+    const all = findings.map((line) => JSON.parse(line) as Finding);
+    return { code, findings: all.filter(({ message }) => message.includes("smb.conf")) };
+  };
+
+  describe("with a notification cache in smb.conf", () => {
     test("finds one that is the plugin's in order, also in other words", async () => {
       for (const cache of [memcached.config, memcached.config.replace("127.0.0.1", "localhost")]) {
         const { code, findings } = await cacheFindings(`${cache} --CONNECT-TIMEOUT=5`);

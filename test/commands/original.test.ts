@@ -17,6 +17,8 @@ async function received(peer: Peer, ...expected: Buffer[]): Promise<void> {
 
 const ok = (stdout: string): CliResult => ({ code: 0, stdout, stderr: "" });
 
+const withSeparator = (byte: number): Buffer => Buffer.concat([newMailBytes("7.eml").subarray(0, -1), Buffer.of(byte)]);
+
 describe("a command line of the original tool", () => {
   let memcached: TestMemcached;
   let resolver: Resolver;
@@ -54,8 +56,6 @@ describe("a command line of the original tool", () => {
 
   const original = (...args: string[]): Promise<CliResult> => ocnotify(["-U", "jdoe", "-H", memcached.config, ...args]);
   const INBOX = ["-b", "sogo", "--dstfolder", "INBOX"] as const;
-  const withSeparator = (byte: number): Buffer =>
-    Buffer.concat([newMailBytes("7.eml").subarray(0, -1), Buffer.of(byte)]);
 
   test("-n sends a new mail to every server and says so, also with -v", async () => {
     const [one, two] = await receivers(2);

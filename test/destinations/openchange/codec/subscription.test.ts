@@ -50,7 +50,7 @@ describe("the subscription record", () => {
     ]) {
       assert.throws(() => encodeSubscriptions([{ ...one, ...wrong }]), { code: "ERR_NDR_RANGE" });
     }
-    const most = Array(100).fill({ ...one, properties: Array(100).fill(0) });
+    const most = Array.from({ length: 100 }, () => ({ ...one, properties: Array(100).fill(0) }));
     assert.deepEqual(decodeSubscriptions(encodeSubscriptions(most)), most);
     assert.throws(() => encodeSubscriptions([...most, one]), { code: "ERR_NDR_COUNT" });
     for (const fid of ["", "1", "0x00000000000001", "10000000000000000"]) {
