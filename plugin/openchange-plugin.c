@@ -10,6 +10,7 @@
 #include "openchange-settings.h"
 #include "flag-changes.h"
 #include "record.h"
+#include "uidlist-lock.h"
 
 #define OPENCHANGE_USER_CONTEXT(obj) \
 	MODULE_CONTEXT(obj, openchange_user_module)
@@ -270,11 +271,6 @@ openchange_save_add(struct openchange_txn *txn, struct mail *mail)
 			t_strarray_join(mail_get_keywords(mail), " "));
 		save->flags = p_strdup(txn->pool, str_c(str));
 	}
-	/* Else Maildir may leave the UID to the next one who looks. */
-	if ((fields & FIELD_UID) != 0) {
-		mail->transaction->flags |=
-			MAILBOX_TRANSACTION_FLAG_ASSIGN_UIDS;
-	}
 }
 
 static unsigned int
@@ -358,10 +354,6 @@ openchange_mail_copy(void *_txn, struct mail *src, struct mail *dst)
 	T_BEGIN {
 		copy->source_idx = openchange_source_get(txn, src);
 	} T_END;
-	if ((txn->config->fields & FIELD_UID) != 0) {
-		dst->transaction->flags |=
-			MAILBOX_TRANSACTION_FLAG_ASSIGN_UIDS;
-	}
 	if (save_ctx != NULL && save_ctx->moving) {
 		copy->moved = TRUE;
 		src_txn = openchange_txn_find(src->transaction);
@@ -671,6 +663,15 @@ static void openchange_mail_user_created(struct mail_user *user)
 	MODULE_CONTEXT_SET(user, openchange_user_module, ouser);
 }
 
+static void openchange_mailbox_allocated(struct mailbox *box)
+{
+	const struct openchange_config *config = openchange_box_config(box);
+
+	if (config != NULL && (config->fields & FIELD_UID) != 0 &&
+	    (config->events & (EVENT_SAVE | EVENT_COPY)) != 0)
+		uidlist_lock_mailbox_allocated(box);
+}
+
 static const struct notify_vfuncs openchange_vfuncs = {
 	.mail_transaction_begin = openchange_mail_transaction_begin,
 	.mail_save = openchange_mail_save,
@@ -687,7 +688,8 @@ static const struct notify_vfuncs openchange_vfuncs = {
 };
 
 static struct mail_storage_hooks openchange_mail_storage_hooks = {
-	.mail_user_created = openchange_mail_user_created
+	.mail_user_created = openchange_mail_user_created,
+	.mailbox_allocated = openchange_mailbox_allocated
 };
 
 void openchange_plugin_init(struct module *module);

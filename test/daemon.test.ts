@@ -271,6 +271,48 @@ describe("what the resolver says, whatever it is", { concurrency: 4 }, () => {
   });
 });
 
+describe("a message without a UID", { concurrency: 4 }, () => {
+  test("is counted as no-uid for each server that would be told, and logged once with what it means", async (t) => {
+    const w = await world(t);
+    const peer = await w.receiver("jdoe");
+    await w.receiver("jdoe");
+    const daemon = await w.start();
+    w.workspace.write({ uids: undefined }, { uids: undefined }, { uids: "3" });
+    assert.deepEqual(await received(peer, 1), [newMailBytes("3.eml")]);
+    await w.allDone();
+    const { dropped, sent } = await w.status();
+    assert.deepEqual({ dropped, sent }, { dropped: { "no-uid": 4 }, sent: 2 });
+    const [line, ...others] = daemon.log().filter(({ level }) => level === "error");
+    assert.deepEqual(others, []);
+    assert.deepEqual([line?.["user"], line?.["mailbox"], line?.["event"]], ["jdoe", "INBOX", "MessageNew"]);
+    assert.match(line?.msg ?? "", /openchange_fields.*uid.*dovecot-uidlist\.lock/);
+  });
+
+  test("is no loss where nobody would be told: nobody is registered, or the event is of no interest", async (t) => {
+    const w = await world(t);
+    await w.receiver("jdoe");
+    await w.start();
+    w.workspace.write({ user: "anna", uids: undefined }, { event: "FlagsSet", uids: undefined, flags: ["\\Seen"] });
+    await waitFor("both to be answered", async () => (await w.status()).done === 2, PATIENCE_MS);
+    const { dropped, nobody, ignored } = await w.status();
+    assert.deepEqual({ dropped, nobody, ignored }, { dropped: {}, nobody: 1, ignored: 1 });
+  });
+
+  test("is counted of a server that knows the extension, too", async (t) => {
+    const w = await world(t);
+    await w.receiver("jdoe");
+    await w.start({ extended: true });
+    w.workspace.write(
+      { event: "MessageExpunge", uids: undefined },
+      { event: "MessageMove", uids: undefined, oldMailbox: "Work" },
+      { event: "MailboxDelete", uids: undefined },
+    );
+    await waitFor("all to be answered", async () => (await w.status()).done === 3, PATIENCE_MS);
+    const { dropped, ignored } = await w.status();
+    assert.deepEqual({ dropped, ignored }, { dropped: { "no-uid": 2 }, ignored: 1 });
+  });
+});
+
 describe("more hosts than may be connected at once", () => {
   test("are all told, in a few turns", async (t) => {
     const w = await world(t);

@@ -188,6 +188,16 @@ function checkSettings(settings: Readonly<Record<string, string>>, journal: stri
     const strange = (settings[name] ?? "").split(/[ ,\t]+/).find((word) => word !== "" && !known.includes(word));
     if (strange !== undefined) wrong(name, `"${strange}" is none of: ${words}`);
   }
+  const fields = (settings["openchange_fields"] ?? "").split(/[ ,\t]+/).filter((word) => word !== "");
+  if (fields.length > 0 && !fields.includes("uid")) {
+    findings.push(
+      warning(
+        "settings",
+        `openchange_fields = ${fields.join(" ")} has no uid: a server is told of no message, since it could not be named`,
+        "add uid to openchange_fields in Dovecot's configuration",
+      ),
+    );
+  }
   if (resolver !== "") {
     try {
       parseConfigString(resolver, { readFile: (path) => readFileSync(path, "utf8") });

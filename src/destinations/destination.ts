@@ -11,6 +11,8 @@ export type DropReason =
   | "overflow"
   /** A name that the host's charset cannot express. */
   | "charset"
+  /** A message that Dovecot gave no UID, or whose UID is not recorded. */
+  | "no-uid"
   /** The host's address is not one that can be connected to. */
   | "bad-address"
   /** The resolver's record for the user does not decode. */

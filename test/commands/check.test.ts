@@ -201,6 +201,13 @@ describe("ocnotify check", () => {
     assert.match(other.message, /the daemon reads/);
   });
 
+  test("finds openchange_fields that leave out the UID, without which no server can be told", async () => {
+    const cn = readFileSync(dovecot.config, "utf8").match(/^ *openchange_cn = email\n/m)?.[0] ?? "";
+    const finding = await wrong(...configWith(cn, `${cn}${cn.replace("cn = email", "fields = box msgid")}`));
+    assert.deepEqual([finding.part, finding.state, finding.code], ["settings", "warning", 0]);
+    assert.match(finding.message, /openchange_fields = box msgid has no uid/);
+  });
+
   test("finds a plugin that is not there, or not for this Dovecot", async () => {
     const folder = join(dovecot.folder, "modules");
     const plugins = join(dovecot.folder, "plugins");

@@ -21,10 +21,14 @@ export interface NotificationSettings {
   readonly extended: boolean;
 }
 
-/** Whether an event makes any notification. A message without a UID cannot be named, so it makes none. */
+/** Whether servers are told of events of this kind. */
 export function isNotified(event: MailboxEvent, settings: NotificationSettings): boolean {
-  if (!("uids" in event) || event.uids === undefined) return false;
   return settings.newMailEvents.has(event.event) || (settings.extended && EXTENDED_EVENTS.has(event.event));
+}
+
+/** Whether the event has UIDs. A message without a UID cannot be named to a server. */
+export function hasUids(event: MailboxEvent): boolean {
+  return "uids" in event && event.uids !== undefined;
 }
 
 /**

@@ -10,7 +10,7 @@ import { NotificationEncoder, type Notification } from "./codec/extended.ts";
 import { Endpoint, type EndpointEvents, type EndpointSettings } from "./endpoint.ts";
 import { GivenUp } from "./given-up.ts";
 import type { Lookups } from "./lookups.ts";
-import { isNotified, notificationsOf, type NotificationSettings } from "./notifications.ts";
+import { hasUids, isNotified, notificationsOf, type NotificationSettings } from "./notifications.ts";
 import type { CnKind } from "./resolver.ts";
 import type { Job, Route } from "./route.ts";
 import { Routes } from "./routes.ts";
@@ -257,7 +257,11 @@ export class OpenChange implements Destination {
 
   #notifications(job: Job): Iterator<Notification, void> | undefined {
     const event = this.#answers.load(job.record);
-    if (event !== undefined) return notificationsOf(event, this.#notify);
+    if (event !== undefined && hasUids(event)) return notificationsOf(event, this.#notify);
+    if (event !== undefined) {
+      this.#withoutUids(job, event);
+      return undefined;
+    }
     this.#dropJob(job, "gone");
     if (this.#once.first("gone")) {
       this.#log.error(
@@ -266,6 +270,15 @@ export class OpenChange implements Destination {
       );
     }
     return undefined;
+  }
+
+  #withoutUids(job: Job, { user, mailbox, event }: MailboxEvent): void {
+    this.#dropJob(job, "no-uid");
+    if (!this.#once.first("no-uid")) return;
+    this.#log.error(
+      { user, mailbox, event },
+      "cannot tell servers of a message without a UID. If openchange_fields is set in Dovecot's configuration, it must have uid; otherwise the Maildir was locked while the message was delivered (dovecot-uidlist.lock), and clients see it when they next look",
+    );
   }
 
   #unencodable(job: Job, notification: Notification | undefined, error: Error): boolean {
