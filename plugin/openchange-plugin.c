@@ -538,7 +538,9 @@ openchange_txn_write(struct openchange_txn *txn,
 		openchange_box_uidvalidity(txn->box);
 	openchange_record_init(&common, txn->config, txn->box, &box);
 
-	record_batch_init(&batch, txn->box->storage->user->event, txn->config);
+	record_batch_init(&batch,
+			  openchange_user_event(txn->box->storage->user),
+			  txn->config);
 	openchange_write_saves(txn, &batch, &common, &changes->saved_uids);
 	openchange_write_copies(txn, &batch, &common, &changes->saved_uids);
 	flag_changes_write(txn->flags, &batch, &common,
@@ -608,7 +610,9 @@ openchange_mailbox_event(struct mailbox *box, struct mailbox *old_box,
 			openchange_box_get(old_box, &names);
 			rec.old_mailbox = names.name;
 		}
-		record_batch_init(&batch, box->storage->user->event, config);
+		record_batch_init(&batch,
+				  openchange_user_event(box->storage->user),
+				  config);
 		record_add(&batch, &rec);
 		record_batch_deinit(&batch);
 	} T_END;

@@ -1,7 +1,7 @@
 #include "compat.h"
 #include "str.h"
 #include "mail-user.h"
-#if DOVECOT_PREREQ(2, 4, 0)
+#if DOVECOT_AT_LEAST(2, 4)
 #  include "settings.h"
 #  include "settings-parser.h"
 #endif
@@ -57,7 +57,7 @@ enum setting_id {
 /* Settings of this process that are in the log already. */
 static unsigned int settings_logged = 0;
 
-#if DOVECOT_PREREQ(2, 4, 0)
+#if DOVECOT_AT_LEAST(2, 4)
 
 static bool
 openchange_settings_read(struct mail_user *user,
@@ -120,7 +120,8 @@ setting_invalid(struct mail_user *user, enum setting_id id, const char *name,
 		const char *value, const char *allowed)
 {
 	if ((settings_logged & id) == 0) {
-		e_error(user->event, "openchange: Invalid %s = \"%s\": %s. "
+		e_error(openchange_user_event(user),
+			"openchange: Invalid %s = \"%s\": %s. "
 			"Mailbox changes are not notified until this is "
 			"repaired; mail is not affected "
 			"(logged once per process)", name, value, allowed);

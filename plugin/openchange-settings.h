@@ -52,7 +52,7 @@ struct openchange_config {
 /* Returns NULL after logging what is wrong, once per process and setting. */
 const struct openchange_config *openchange_config_read(struct mail_user *user);
 
-#if DOVECOT_PREREQ(2, 4, 0)
+#if DOVECOT_AT_LEAST(2, 4)
 extern const struct setting_parser_info openchange_setting_parser_info;
 #endif
 

@@ -97,7 +97,7 @@ uidlist_lock_transaction_save_commit_pre(struct mail_save_context *save_ctx)
 	struct mailbox_transaction_context *t = save_ctx->transaction;
 	struct maildir_mailbox *mbox = MAILDIR_MAILBOX(t->box);
 	union mailbox_module_context *module_ctx =
-		MODULE_CONTEXT_REQUIRE(t->box, uidlist_lock_storage_module);
+		MODULE_CONTEXT(t->box, uidlist_lock_storage_module);
 	struct maildir_uidlist_sync_ctx *ctx = NULL;
 	int ret;
 
