@@ -1,6 +1,7 @@
 #include "compat.h"
 #include "array.h"
 #include "str.h"
+#include "str-sanitize.h"
 #include "time-util.h"
 #include "openchange-settings.h"
 #include "journal.h"
@@ -11,6 +12,11 @@
 #define BATCH_FLUSH_SIZE (256 * 1024)
 /* ,"uids":"4294967295:4294967295","oldUids":"4294967295:4294967295" */
 #define RANGE_MAX_SIZE 80
+/* Bytes of a name in a log line. */
+#define LOGGED_NAME_MAX 255
+
+/* That records are too long is in the log of this process already. */
+static bool record_lost_logged = FALSE;
 
 static void append_string(string_t *dest, const char *key, const char *value)
 {
@@ -106,6 +112,12 @@ static void record_batch_flush(struct record_batch *batch)
 	str_truncate(batch->buf, 0);
 }
 
+static void record_batch_flush_full(struct record_batch *batch)
+{
+	if (str_len(batch->buf) >= BATCH_FLUSH_SIZE)
+		record_batch_flush(batch);
+}
+
 void record_batch_deinit(struct record_batch *batch)
 {
 	record_batch_flush(batch);
@@ -126,22 +138,58 @@ record_try_add(struct record_batch *batch, const struct record *rec)
 	return FALSE;
 }
 
-void record_add(struct record_batch *batch, const struct record *rec)
+/* What cannot be recorded is counted by those who read this in its place. */
+static void
+record_add_lost(struct record_batch *batch, const struct record *rec)
+{
+	str_printfa(batch->buf, "{\"v\":1,\"ts\":%llu,\"event\":\"RecordLost\"",
+		    (unsigned long long)batch->ts);
+	append_string(batch->buf, "user", rec->user);
+	append_string(batch->buf, "lost", rec->event);
+	str_append(batch->buf, "}\n");
+
+	if (record_lost_logged)
+		return;
+	record_lost_logged = TRUE;
+	T_BEGIN {
+		e_error(batch->event, "openchange: %s of user %s in mailbox "
+			"%s is not notified: its record would be longer than "
+			"%u bytes. Shorten openchange_resolver or "
+			"openchange_backend, or the mailbox's name "
+			"(logged once per process)", rec->event,
+			str_sanitize(rec->user, LOGGED_NAME_MAX),
+			str_sanitize(rec->mailbox, LOGGED_NAME_MAX),
+			RECORD_MAX_SIZE);
+	} T_END;
+}
+
+/* A message may be told without its flags; a change of flags may not. */
+static bool record_is_about_flags(const struct record *rec)
+{
+	return strncmp(rec->event, "Flags", 5) == 0;
+}
+
+static bool
+record_try_add_shorter(struct record_batch *batch, const struct record *rec)
 {
 	struct record shorter = *rec;
 
 	/* Only a message ID has no limit of its own. */
-	if (!record_try_add(batch, rec)) {
-		shorter.message_id = NULL;
-		if (!record_try_add(batch, &shorter)) {
-			shorter.flags = NULL;
-			shorter.from = NULL;
-			shorter.subject = NULL;
-			(void)record_try_add(batch, &shorter);
-		}
-	}
-	if (str_len(batch->buf) >= BATCH_FLUSH_SIZE)
-		record_batch_flush(batch);
+	shorter.message_id = NULL;
+	if (record_try_add(batch, &shorter))
+		return TRUE;
+	shorter.from = NULL;
+	shorter.subject = NULL;
+	if (!record_is_about_flags(rec))
+		shorter.flags = NULL;
+	return record_try_add(batch, &shorter);
+}
+
+void record_add(struct record_batch *batch, const struct record *rec)
+{
+	if (!record_try_add(batch, rec) && !record_try_add_shorter(batch, rec))
+		record_add_lost(batch, rec);
+	record_batch_flush_full(batch);
 }
 
 /* Bytes that a record has for its sets. */
@@ -189,9 +237,15 @@ void record_add_set(struct record_batch *batch, const struct record *rec,
 	struct record part = *rec;
 	size_t space = record_set_space(batch, rec);
 	const struct seq_range *range;
-	string_t *set = str_new(default_pool, 128);
-	string_t *none = t_str_new(1);
+	string_t *set, *none;
 
+	if (space == 0) {
+		record_add_lost(batch, rec);
+		record_batch_flush_full(batch);
+		return;
+	}
+	set = str_new(default_pool, 128);
+	none = t_str_new(1);
 	array_foreach(uids, range) {
 		append_range(set, range->seq1, range->seq2 - range->seq1 + 1);
 		if (str_len(set) + RANGE_MAX_SIZE > space)
@@ -207,9 +261,15 @@ void record_add_pairs(struct record_batch *batch, const struct record *rec,
 	struct record part = *rec;
 	size_t space = record_set_space(batch, rec);
 	const struct uid_pair_range *pair;
-	string_t *set = str_new(default_pool, 128);
-	string_t *old_set = str_new(default_pool, 128);
+	string_t *set, *old_set;
 
+	if (space == 0) {
+		record_add_lost(batch, rec);
+		record_batch_flush_full(batch);
+		return;
+	}
+	set = str_new(default_pool, 128);
+	old_set = str_new(default_pool, 128);
 	array_foreach(pairs, pair) {
 		append_range(set, pair->first, pair->count);
 		append_range(old_set, pair->old_first, pair->count);

@@ -187,7 +187,8 @@ const CONTROL = /[\u0000-\u001f\u007f]/;
  * One line of the journal as an event. Anything can stand in a journal that many processes write, so everything
  * the rest of the program relies on is checked here.
  * @throws OcnotifyError ERR_RECORD_SYNTAX (not a JSON object), ERR_RECORD_VERSION (not version 1),
- * ERR_RECORD (a field that is missing or not what it must be; the message names it)
+ * ERR_RECORD_LOST (stands for a change that could not be recorded), ERR_RECORD (a field that is missing or not what it
+ * must be; the message names it)
  */
 export function parseRecord(line: string): MailboxEvent {
   let record: Record<string, unknown>;
@@ -203,6 +204,7 @@ export function parseRecord(line: string): MailboxEvent {
     throw new OcnotifyError("ERR_RECORD_VERSION", `record version ${shown(record["v"])}, only 1 is known`);
   }
   const name = record["event"];
+  if (name === "RecordLost") throw lost(record);
   const shape = typeof name === "string" && Object.hasOwn(SHAPES, name) ? SHAPES[name as EventName] : undefined;
   if (shape === undefined) throw refused("event", `unknown: ${shown(name)}`);
 
@@ -229,6 +231,11 @@ function shown(value: unknown): string {
   if (value === undefined) return "none";
   if (typeof value === "object" && value !== null) return "an object";
   return JSON.stringify(typeof value === "string" ? value.slice(0, 80) : value);
+}
+
+function lost({ user, lost: event }: Record<string, unknown>): OcnotifyError {
+  const message = `${shown(event)} of user ${shown(user)} could not be recorded: its record would have been too long`;
+  return new OcnotifyError("ERR_RECORD_LOST", message);
 }
 
 function refused(field: string, reason: string): OcnotifyError {

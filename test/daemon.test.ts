@@ -576,6 +576,7 @@ describe("the status of a daemon", { concurrency: 4 }, () => {
     const peer = await w.receiver("jdoe");
     await w.start({ users: ["jdoe", "anna"] });
     w.workspace.writeRaw("garbage\n");
+    w.workspace.writeRaw('{"v":1,"ts":1,"event":"RecordLost","user":"jdoe","lost":"MessageNew"}\n');
     w.workspace.write({}, { user: "anna" }, { user: "berta" }, { event: "MessageExpunge" });
     await received(peer, 1);
     await w.allDone();
@@ -590,7 +591,7 @@ describe("the status of a daemon", { concurrency: 4 }, () => {
     assert.equal(code, 0);
     assert.match(stdout, /^ocnotify \S+, pid \d+, since \S+Z, [\d.]+ MiB resident$/m);
     assert.match(stdout, /^destination openchange$/m);
-    assert.match(stdout, /^ {2}records +4 read \(.*\), 1 malformed/m);
+    assert.match(stdout, /^ {2}records +4 read \(.*\), 1 malformed, 1 could not be recorded, 0 not believed$/m);
     assert.match(stdout, /^ {2}of these +1 filtered, 1 of no interest, 1 with nobody registered$/m);
     assert.match(stdout, /^ {2}sent +1 notifications/m);
     assert.match(stdout, /^ {2}behind +0 records/m);

@@ -49,6 +49,12 @@ describe("a record of the journal", () => {
     });
   }
 
+  it("that stands for a change which could not be recorded is refused with a code of its own, and names it", () => {
+    const error = refusal('{"v":1,"ts":1,"event":"RecordLost","user":"jdoe\\u001b","lost":"MessageCopy"}');
+    assert.equal(error.code, "ERR_RECORD_LOST");
+    assert.match(error.message, /^"MessageCopy" of user "jdoe\\u001b" could not be recorded/);
+  });
+
   it("may carry every field that the format knows", () => {
     const all = {
       by: "admin",

@@ -268,6 +268,7 @@ export class World {
       sent: sent - (expected.dropped ?? 0),
       dropped: expected.dropped ?? 0,
       malformed: 0,
+      unrecorded: 0,
       untrusted: 0,
       nobody: 0,
       ignored: 0,

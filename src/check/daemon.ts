@@ -135,7 +135,7 @@ export async function checkDaemon(config: Config): Promise<{ findings: Finding[]
   }
   findings.push(ok("daemon", `it runs (pid ${status.pid}) since ${status.since}`));
   for (const [name, destination] of Object.entries(status.destinations)) {
-    const { lagRecords, lagSeconds, unreadBytes, untrusted, dropped } = destination;
+    const { lagRecords, lagSeconds, unreadBytes, unrecorded, untrusted, dropped } = destination;
     const behind = `${name} is ${lagRecords} records and ${lagSeconds.toFixed(1)} s behind, ${unreadBytes} bytes are not read`;
     findings.push(
       lagSeconds > SLOW_SECONDS
@@ -145,6 +145,12 @@ export async function checkDaemon(config: Config): Promise<{ findings: Finding[]
     if (untrusted > 0) {
       const told = `${name}: ${untrusted} records of users for whom their writer may not speak`;
       findings.push(warning("daemon", told, "add the user that Dovecot delivers as to journal.mail_users and restart"));
+    }
+    if (unrecorded > 0) {
+      const told = `${name}: ${unrecorded} changes could not be recorded, since their records would have been too long`;
+      const remedy =
+        "shorten openchange_resolver or openchange_backend, or the mailbox's name: journalctl -u dovecot -g openchange names one";
+      findings.push(warning("daemon", told, remedy));
     }
     const lost = Object.entries(dropped).map(([why, count]) => `${count} ${why}`);
     if (lost.length > 0) {

@@ -33,7 +33,7 @@ function describe(status: Status): string {
     const d = destination;
     lines.push(
       `destination ${name}`,
-      `  records    ${d.records} read (${mebibytes(d.bytes)}), ${d.malformed} malformed, ${d.untrusted} not believed`,
+      `  records    ${d.records} read (${mebibytes(d.bytes)}), ${d.malformed} malformed, ${d.unrecorded} could not be recorded, ${d.untrusted} not believed`,
       `  of these   ${d.filtered} filtered, ${d.ignored} of no interest, ${d.nobody} with nobody registered`,
       `  sent       ${d.sent} notifications, ${d.resent} events again after a lost connection`,
       `  dropped    ${counts("", d.dropped) || "none"}`,

@@ -1,3 +1,4 @@
+import type { OcnotifyError } from "../errors.ts";
 import { parseRecord, type MailboxEvent } from "../event.ts";
 import { Once, type Logger } from "../log.ts";
 import { Queue } from "../queue.ts";
@@ -30,6 +31,8 @@ export interface TailCounters {
   bytes: number;
   /** Lines that are no records. */
   malformed: number;
+  /** Changes that the plugin could not record, and said so. */
+  unrecorded: number;
   /** Records that name a user for whom their segment's owner does not speak. */
   untrusted: number;
 }
@@ -39,7 +42,7 @@ export interface TailCounters {
  * is the order of each user's changes; the uids take turns, so that a backlog of one does not hold up another.
  */
 export class Tail {
-  readonly counters: TailCounters = { records: 0, bytes: 0, malformed: 0, untrusted: 0 };
+  readonly counters: TailCounters = { records: 0, bytes: 0, malformed: 0, unrecorded: 0, untrusted: 0 };
   readonly #directory: JournalDirectory;
   readonly #log: Logger;
   readonly #once = new Once();
@@ -393,8 +396,21 @@ export class Tail {
     try {
       return parseRecord(line.toString());
     } catch (error) {
-      if (progress !== undefined) this.#malformed(progress, offset, (error as Error).message);
+      if (progress === undefined) return undefined;
+      const { code, message } = error as OcnotifyError;
+      if (code === "ERR_RECORD_LOST") this.#unrecorded(progress.segment, message);
+      else this.#malformed(progress, offset, message);
       return undefined;
+    }
+  }
+
+  #unrecorded({ uid, name: segment }: Segment, what: string): void {
+    this.counters.unrecorded++;
+    if (this.#once.first(`unrecorded ${uid}`)) {
+      this.#log.error(
+        { segment },
+        `${what}, so nobody is told. Shorten openchange_resolver or openchange_backend in Dovecot's configuration, or the mailbox's name, which is in Dovecot's log. Further ones are only counted`,
+      );
     }
   }
 

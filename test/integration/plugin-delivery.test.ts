@@ -302,3 +302,37 @@ test("a delivery goes through with a journal directory that it may not write to,
     await dovecot.remove();
   }
 });
+
+test("a delivery whose record would be longer than 64 KiB goes through, is logged once, and leaves a record that it is lost", async () => {
+  // Each character is six in JSON.
+  const long = "\u0001".repeat(8_000);
+  const dovecot = await startDovecot({
+    protocols: ["lmtp"],
+    users: ["jdoe"],
+    settings: { openchange_backend: long, openchange_resolver: long },
+  });
+  try {
+    const replies = await lmtpDeliver(dovecot, [
+      { to: ["jdoe"], mail: mail("one", "<1@x>") },
+      { to: ["jdoe"], mail: mail("two", "<2@x>") },
+    ]);
+    assert.deepEqual(
+      replies.map((reply) => reply.slice(0, 3)),
+      ["250", "250"],
+    );
+    const lost = dovecot.records().filter((record) => record["lost"] === "MessageNew");
+    assert.equal(lost.length, 2);
+    const { ts, ...rest } = lost[0] ?? { ts: 0 };
+    assert.ok(typeof ts === "number" && Math.abs(ts / 1000 - Date.now()) < 60_000);
+    assert.deepEqual(rest, { v: 1, event: "RecordLost", user: "jdoe", lost: "MessageNew" });
+    await dovecot.stop();
+    const errors = dovecot
+      .log()
+      .split("\n")
+      .filter((line) => line.includes("Error:"));
+    assert.equal(errors.length, 1, errors.join("\n"));
+    assert.match(errors[0] ?? "", /of user jdoe in mailbox INBOX is not notified: .* longer than 65536 bytes/);
+  } finally {
+    await dovecot.remove();
+  }
+});

@@ -180,6 +180,20 @@ describe("reading the journal", () => {
     assert.match(journal.lines.at(-1)?.msg ?? "", /a line of more than 65536 bytes/);
   });
 
+  it("counts what could not be recorded, says so once, and goes on", async () => {
+    const lost = '{"v":1,"ts":1,"event":"RecordLost","user":"jdoe","lost":"MessageNew"}\n';
+    journal.append(SEGMENT, line({ user: "a" }) + lost + lost + line({ user: "b" }));
+    const reader = await journal.read();
+    assert.deepEqual(reader.users, ["a", "b"]);
+    const { unrecorded, malformed } = reader.tail.counters;
+    assert.deepEqual({ unrecorded, malformed }, { unrecorded: 2, malformed: 0 });
+    assert.deepEqual(
+      journal.lines.map(({ level }) => level),
+      ["error"],
+    );
+    assert.match(journal.lines[0]?.msg ?? "", /"MessageNew" of user "jdoe" could not be recorded.*Shorten/);
+  });
+
   it("reads every record of a burst once and in order while it is being written", async () => {
     const count = 20_000;
     const writer = `
