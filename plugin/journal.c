@@ -1,4 +1,5 @@
 #include "compat.h"
+#include "journal-remedy.h"
 #include "journal.h"
 
 #include <errno.h>
@@ -15,9 +16,6 @@
 #define FREE_SPACE_FLOOR (16ULL * 1024 * 1024)
 /* A segment that is deleted under the writer twice is no accident. */
 #define APPEND_TRIES 2
-
-#define REMEDY_DIRECTORY(dir) \
-	"create it: install -d -o ocnotify -g ocnotify -m 3733 %s", dir
 
 enum journal_problem {
 	JOURNAL_PROBLEM_MISSING		= 0x01,
@@ -53,25 +51,33 @@ journal_problem(struct event *event, enum journal_problem problem,
 static void
 journal_problem_errno(struct event *event, const char *dir, const char *path)
 {
+	struct stat st;
+
 	switch (errno) {
 	case ENOENT:
 	case ENOTDIR:
 		journal_problem(event, JOURNAL_PROBLEM_MISSING, dir,
-			"The directory does not exist; "
-			REMEDY_DIRECTORY(dir));
+			"The directory %s", journal_remedy_missing(dir));
 		break;
 	case EACCES:
 	case EPERM:
+		/* In a directory with the sticky bit, the kernel may refuse
+		   to open somebody else's file. */
+		if (lstat(path, &st) == 0 && st.st_uid != geteuid()) {
+			journal_problem(event, JOURNAL_PROBLEM_FOREIGN, path,
+				"It belongs to uid %lu, and only uid %lu may "
+				"write a file of that name; remove it",
+				(unsigned long)st.st_uid,
+				(unsigned long)geteuid());
+			break;
+		}
 		journal_problem(event, JOURNAL_PROBLEM_ACCESS, path,
-			"uid %lu may not write there; the directory needs "
-			"mode 3733 (chmod 3733 %s), and everybody must be "
-			"able to search its parents",
-			(unsigned long)geteuid(), dir);
+			"uid %lu may not write there; %s",
+			(unsigned long)geteuid(), journal_remedy_access(dir));
 		break;
 	case EROFS:
 		journal_problem(event, JOURNAL_PROBLEM_READ_ONLY, dir,
-			"The file system is read-only; remount it, or name a "
-			"directory that can be written");
+			"%s", journal_remedy_read_only(dir));
 		break;
 	case ENOSPC:
 	case EDQUOT:
