@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { parseConfigString } from "../protocols/memcached/config-string.ts";
+import { checkConfinement } from "./confinement.ts";
 import { fault, ok, warning, type Finding } from "./finding.ts";
 
 const run = promisify(execFile);
@@ -69,6 +70,7 @@ export async function checkDovecot(options: DovecotOptions): Promise<DovecotFind
     ),
   );
   findings.push(...checkSettings(settings, options.journal));
+  findings.push(...(await checkConfinement(doveconf, settings["openchange_journal"] || options.journal)));
   return { findings, settings };
 }
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { OcnotifyError } from "../errors.ts";
 import { Once, type Logger } from "../log.ts";
 import { Owners } from "./owners.ts";
+import { MAY, remedyOf } from "./remedy.ts";
 import { parseSegmentName, type Segment } from "./segment.ts";
 
 /** The kernel's queue of changes may overflow, unseen by us: so often the directory is listed anew all the same. */
@@ -117,11 +118,12 @@ export class JournalDirectory {
         unlinkSync(path);
       }
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
-        if (this.#once.first(`remove ${(error as NodeJS.ErrnoException).code}`)) {
-          this.#log.error(
-            `cannot delete old segments of the journal: ${(error as Error).message}. The daemon's user must own ${this.path}`,
-          );
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code !== "ENOENT") {
+        if (this.#once.first(`remove ${code}`)) {
+          const usual = `The daemon's user must own ${this.path}`;
+          const remedy = remedyOf(code, this.path, MAY.write + MAY.search, usual);
+          this.#log.error(`cannot delete old segments of the journal: ${message}. ${remedy}`);
         }
         return false;
       }
@@ -324,12 +326,12 @@ export class JournalDirectory {
     } catch (error) {
       if (file !== undefined) closeSync(file);
       this.retryLater(segment);
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") this.#markDirty(segment.name);
-      else if (this.#once.first(`open ${segment.uid} ${(error as NodeJS.ErrnoException).code}`)) {
-        this.#log.error(
-          { segment: segment.name },
-          `cannot read the segment: ${(error as Error).message}. The daemon's group must own the files of ${this.path}: the directory needs mode 3733 and that group`,
-        );
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT") this.#markDirty(segment.name);
+      else if (this.#once.first(`open ${segment.uid} ${code}`)) {
+        const usual = `The daemon's group must own the files of ${this.path}: the directory needs mode 3733 and that group`;
+        const remedy = remedyOf(code, join(this.path, segment.name), MAY.read, usual);
+        this.#log.error({ segment: segment.name }, `cannot read the segment: ${message}. ${remedy}`);
       }
       return undefined;
     }
@@ -367,7 +369,7 @@ function faultOf(stats: BigIntStats, euid: number): string | undefined {
 
 function directoryError(path: string, error: unknown): OcnotifyError {
   const { code, message } = error as NodeJS.ErrnoException;
-  const remedy =
+  const usual =
     code === "ENOENT"
       ? `Create it: install -d -m 3733 -o <user of the daemon> -g <its group> ${path}`
       : code === "EACCES"
@@ -377,6 +379,7 @@ function directoryError(path: string, error: unknown): OcnotifyError {
           : code === "ENOSPC" || code === "EMFILE"
             ? "Raise fs.inotify.max_user_watches, fs.inotify.max_user_instances or the limit of open files"
             : message;
+  const remedy = remedyOf(code, path, MAY.read + MAY.search, usual);
   const what =
     code === "ENOENT" ? "does not exist" : code === "EACCES" ? "may not be listed" : `cannot be read (${code})`;
   return new OcnotifyError("ERR_JOURNAL_DIRECTORY", `journal directory ${path} ${what}. ${remedy}`, { cause: error });

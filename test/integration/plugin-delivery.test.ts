@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, readdirSync, statSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import {
@@ -336,3 +336,34 @@ test("a delivery whose record would be longer than 64 KiB goes through, is logge
     await dovecot.remove();
   }
 });
+
+const IS_ROOT = process.getuid?.() === 0;
+test(
+  "a delivery in a chroot that has no journal goes through, with one error line that names the chroot and how to bring it there",
+  { skip: IS_ROOT ? false : "only root can chroot" },
+  async () => {
+    const dovecot = await startDovecot({
+      protocols: ["lmtp"],
+      users: ["jdoe"],
+      extra: ({ folder }) => `valid_chroot_dirs = ${folder}/homes\n`,
+    });
+    try {
+      const users = join(dovecot.folder, "users");
+      writeFileSync(users, readFileSync(users, "utf8").replace("/homes/jdoe", "/homes/./jdoe"));
+      const { code, stderr } = await deliverLda(dovecot, { user: "jdoe", mail: mail("one", "<1@x>") });
+      assert.equal(code, 0, stderr);
+      assert.deepEqual(dovecot.records(), []);
+      await dovecot.stop();
+      const errors = dovecot
+        .log()
+        .split("\n")
+        .filter((line) => line.includes("Error:"));
+      assert.equal(errors.length, 1, errors.join("\n"));
+      const { folder, journalDir } = dovecot;
+      assert.ok(errors[0]?.includes(`does not exist in the chroot ${folder}/homes of this process`), errors[0]);
+      assert.ok(errors[0]?.includes(`mount --bind ${journalDir} ${folder}/homes${journalDir})`), errors[0]);
+    } finally {
+      await dovecot.remove();
+    }
+  },
+);
