@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   chownSync,
+  copyFileSync,
   linkSync,
   mkdirSync,
   mkdtempSync,
@@ -129,6 +130,19 @@ describe("on a small file system", { skip: IS_ROOT ? false : "only root can moun
   });
 });
 
+/** Appends as nobody, who can run a copy only: the checkout may be where this uid must not look. */
+async function appendAsNobody(journal: string): Promise<CommandResult> {
+  const place = mkdtempSync(join(tmpdir(), "ocnotify-harness-"));
+  try {
+    chmodSync(place, 0o755);
+    copyFileSync(HARNESS, join(place, "harness"));
+    const nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    return await run("setpriv", [...nobody, join(place, "harness"), journal, "plain"]);
+  } finally {
+    rmSync(place, { recursive: true });
+  }
+}
+
 describe("the journal's writer", () => {
   let folder = "";
   const segment = (owner = uid): string => join(folder, `${Math.floor(Date.now() / 600_000)}.${owner}.ndjson`);
@@ -218,14 +232,15 @@ describe("the journal's writer", () => {
     "names the mode, or the parent that lets nobody through, when that is what is wrong",
     { skip: IS_ROOT ? false : "only root can be somebody else" },
     async () => {
-      const nobody = async (path: string): Promise<CommandResult> =>
-        run("setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", HARNESS, path, "plain"]);
       const journal = join(folder, "journal");
       mkdirSync(journal);
       chmodSync(journal, 0o755);
-      assert.match((await nobody(journal)).stderr, new RegExp(`search its parents \\(chmod o\\+x ${folder}\\)`));
+      assert.match(
+        (await appendAsNobody(journal)).stderr,
+        new RegExp(`search its parents \\(chmod o\\+x ${folder}\\)`),
+      );
       chmodSync(folder, 0o755);
-      assert.match((await nobody(journal)).stderr, new RegExp(`needs mode 3733 \\(chmod 3733 ${journal}\\)`));
+      assert.match((await appendAsNobody(journal)).stderr, new RegExp(`needs mode 3733 \\(chmod 3733 ${journal}\\)`));
       cleanUp();
     },
   );
@@ -237,8 +252,7 @@ describe("the journal's writer", () => {
       chmodSync(folder, 0o3733);
       writeFileSync(segment(65_534), "");
       chownSync(segment(65_534), 64_001, 64_001);
-      const args = ["--reuid=65534", "--regid=65534", "--clear-groups", HARNESS, folder, "plain"];
-      assert.match((await run("setpriv", args)).stderr, /belongs to uid 64001.*remove it/);
+      assert.match((await appendAsNobody(folder)).stderr, /belongs to uid 64001.*remove it/);
       cleanUp();
     },
   );
