@@ -36,27 +36,30 @@ const uid = v.pipe(v.number(), v.integer(A_USER), v.minValue(0, A_USER), v.maxVa
 const text = v.pipe(v.string("a text"), v.nonEmpty("a text that is not empty"));
 const path = v.pipe(text, v.regex(/^\//, "an absolute path"));
 const messageEventName = v.picklist(MESSAGE_EVENT_NAMES, `one of ${MESSAGE_EVENT_NAMES.join(", ")}`);
-const eventName = v.picklist(EVENT_NAMES, `one of ${EVENT_NAMES.join(", ")}`);
-const globs = v.optional(v.array(text, "a list of names, in which * stands for anything"));
+const EXCLUDING = "! before it excludes it";
+const filteredEvent = v.picklist(
+  [...EVENT_NAMES, ...EVENT_NAMES.map((name) => `!${name}` as const)],
+  `one of ${EVENT_NAMES.join(", ")}; ${EXCLUDING}`,
+);
+const A_NAME = `a name in which * stands for anything; ${EXCLUDING}`;
+const names = v.array(v.pipe(v.string(A_NAME), v.regex(/^(?!!$)./s, A_NAME)), "a list of names");
+const A_SERVICE = `a service of Dovecot such as lda, lmtp or imap; ${EXCLUDING}`;
+const services = v.array(v.pipe(v.string(A_SERVICE), v.regex(/^!?[a-z0-9*?_-]+$/, A_SERVICE)), "a list of services");
 
 /** The options of one destination that tells OpenChange servers. */
 const openchange = v.strictObject({
   type: v.optional(v.literal("openchange", "openchange"), "openchange"),
-  /** Which events, users and mailboxes; all when absent. */
-  events: v.optional(v.array(eventName, "a list of events")),
-  users: globs,
-  mailboxes: globs,
+  /** Which events, users, mailboxes and services; all when absent. See `Filter`. */
+  events: v.optional(v.array(filteredEvent, "a list of events")),
+  users: v.optional(names),
+  mailboxes: v.optional(names),
+  services: v.optional(services),
   /** For records that bring none of their own. */
   resolver: v.optional(text, "--SERVER=127.0.0.1:11211"),
   cn: v.optional(v.picklist(["username", "email"], "username or email"), "username"),
   backend: v.optional(text, "sogo"),
   charset: v.optional(text, "cp850"),
-  new_mail_events: v.optional(v.array(messageEventName, "a list of events"), [
-    "MessageNew",
-    "MessageAppend",
-    "MessageCopy",
-    "MessageMove",
-  ]),
+  new_mail_events: v.optional(v.array(messageEventName, "a list of events"), ["MessageNew"]),
   /** Whether the servers know the extension of docs/ocnotify-extended.idl. */
   extended: v.optional(v.boolean("true or false"), false),
   time_to_live: v.optional(duration, "10m"),
@@ -195,12 +198,24 @@ export async function readConfigSource(path: string | undefined): Promise<Config
     throw new OcnotifyError("ERR_CONFIG", `cannot read ${file}: ${(error as Error).message}`, { cause: error });
   }
   // Loaded only here: without a file the daemon starts sooner.
-  const { LineCounter, parseDocument } = await import("yaml");
+  const { LineCounter, parseDocument, visit } = await import("yaml");
   let value: unknown;
   try {
-    const document = parseDocument(source, { lineCounter: new LineCounter(), prettyErrors: true });
+    const lineCounter = new LineCounter();
+    const document = parseDocument(source, { lineCounter, prettyErrors: true });
     const [fault] = document.errors;
     if (fault !== undefined) throw fault;
+    visit(document, {
+      Scalar(_, { tag, value: tagged, range }) {
+        if (tag?.startsWith("!") !== true) return;
+        // YAML would take the name away, and leave a list that says something else.
+        const line = lineCounter.linePos(range?.[0] ?? 0).line;
+        const meant = json(cut(tag === "!" ? `!${String(tagged)}` : tag));
+        throw new Error(
+          `line ${line}: what begins with ! must be in quotes, such as ${meant}, or YAML takes it for a tag`,
+        );
+      },
+    });
     // Aliases to nowhere, or to too much, are found only here.
     value = document.toJS();
   } catch (error) {

@@ -74,7 +74,7 @@ async function startDelivery(
   const cursorFile = join(config.state_directory, `${name}.cursor`);
   try {
     return await Delivery.start(
-      { name, cursorFile, wants: eventFilter(settings) },
+      { name, cursorFile, wants: eventFilter(settings), wantsService: settings.services !== undefined },
       directory,
       (answers) => new OpenChange(openChangeSettings(settings), answers, log),
       log,

@@ -37,6 +37,8 @@ export interface DeliverySettings {
   readonly cursorFile: string;
   /** Which events the destination is given; the others are answered at once. */
   readonly wants: (event: MailboxEvent) => boolean;
+  /** Whether `wants` looks at the service of an event, which is otherwise left out. */
+  readonly wantsService?: boolean;
 }
 
 /** What a destination has done since the daemon started, and what it has yet to do. */
@@ -98,7 +100,7 @@ export class Delivery implements Answers {
     const cursor = await loadCursor(settings.cursorFile);
     const delivery = new Delivery(
       settings,
-      (wake) => new Tail(directory, cursor, wake, log, new RecordScanner()),
+      (wake) => new Tail(directory, cursor, wake, log, new RecordScanner(settings.wantsService)),
       destination,
       log,
     );

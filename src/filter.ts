@@ -1,24 +1,40 @@
 import type { EventName, MailboxEvent } from "./event.ts";
 
+/**
+ * Each a list of what passes, all when undefined. An entry with `!` before it excludes: with such entries alone all
+ * others pass, and what one excludes does not pass whatever else is listed.
+ */
 export interface Filter {
-  /** Undefined for all. */
-  readonly events?: readonly EventName[] | undefined;
-  /** Globs, undefined for all. */
+  readonly events?: readonly (EventName | `!${EventName}`)[] | undefined;
+  /** Patterns, as the others: `*` stands for any characters, separators too, `?` for one. */
   readonly users?: readonly string[] | undefined;
   readonly mailboxes?: readonly string[] | undefined;
+  readonly services?: readonly string[] | undefined;
 }
 
-/** Whether an event passes a filter. A rename passes when either name does. */
-export function eventFilter({ events, users, mailboxes }: Filter): (event: MailboxEvent) => boolean {
-  const wantsEvent = events && new Set(events);
-  const wantsUser = users && globs(users.map((user) => user.toLowerCase()));
-  const wantsMailbox = mailboxes && globs(mailboxes);
+/**
+ * Whether an event passes a filter. It is judged by the mailbox of which receivers would be notified: after a move, a
+ * copy or a rename the one that is named then, never the one before.
+ */
+export function eventFilter({ events, users, mailboxes, services }: Filter): (event: MailboxEvent) => boolean {
+  const wantsEvent = events && listed(events);
+  const wantsUser = users && listed(users.map((user) => user.toLowerCase()));
+  const wantsMailbox = mailboxes && listed(mailboxes);
+  const wantsService = services && listed(services);
   return (event) =>
-    (wantsEvent?.has(event.event) ?? true) &&
+    (wantsEvent?.(event.event) ?? true) &&
     (wantsUser?.(event.user.toLowerCase()) ?? true) &&
-    (wantsMailbox === undefined ||
-      wantsMailbox(event.mailbox) ||
-      ("oldMailbox" in event && wantsMailbox(event.oldMailbox)));
+    (wantsMailbox?.(event.mailbox) ?? true) &&
+    (wantsService?.(event.service ?? "") ?? true);
+}
+
+function listed(entries: readonly string[]): (text: string) => boolean {
+  const included = entries.filter((entry) => !entry.startsWith("!"));
+  const isIncluded = globs(included);
+  if (included.length === entries.length) return isIncluded;
+  const excludes = entries.filter((entry) => entry.startsWith("!"));
+  const isExcluded = globs(excludes.map((entry) => entry.slice(1)));
+  return included.length === 0 ? (text) => !isExcluded(text) : (text) => isIncluded(text) && !isExcluded(text);
 }
 
 /** `*` stands for any characters, separators too, `?` for one; everything else for itself. */

@@ -3,7 +3,7 @@ import { countUids } from "./sequence-set.ts";
 import { TextTable } from "./text-table.ts";
 
 /** The fields of a record that a destination needs; the others are checked and not built. */
-type Scanned = Omit<MessageNew | MessageAppend, "messageId" | "session" | "service" | "size" | "uidvalidity">;
+type Scanned = Omit<MessageNew | MessageAppend, "messageId" | "session" | "size" | "uidvalidity">;
 
 const NEWLINE = 0x0a;
 const QUOTE = 0x22;
@@ -46,14 +46,17 @@ interface Field {
 
 const [EVENT, USER, MAILBOX, SEP, UIDS, CN, BACKEND, RESOLVER] = [0, 1, 2, 3, 4, 5, 6, 7] as const;
 const TS = 8;
+const SERVICE = 9;
 /** For a field that is not kept. */
-const NONE = 9;
+const NONE = 10;
 const REQUIRED = (1 << EVENT) | (1 << USER) | (1 << MAILBOX) | (1 << SEP) | (1 << TS);
 
 const any = (): boolean => true;
 const notEmpty = (text: string): boolean => text !== "";
 
-const FIELDS: readonly (readonly [name: string, kind: Field["kind"], slot: number, takes: Field["takes"]])[] = [
+type FieldForm = readonly [name: string, kind: Field["kind"], slot: number, takes: Field["takes"]];
+
+const FIELDS: readonly FieldForm[] = [
   ["ts", UINT, TS, any],
   ["event", SAME, EVENT, (text) => text === "MessageNew" || text === "MessageAppend"],
   ["user", NAME, USER, notEmpty],
@@ -69,6 +72,7 @@ const FIELDS: readonly (readonly [name: string, kind: Field["kind"], slot: numbe
   ["backend", SAME, BACKEND, any],
   ["resolver", SAME, RESOLVER, any],
 ];
+const KEPT_SERVICE: FieldForm = ["service", SAME, SERVICE, any];
 
 /**
  * Reads the records of new mail, which are nearly all there are, in the form in which the plugin writes them: without
@@ -76,7 +80,8 @@ const FIELDS: readonly (readonly [name: string, kind: Field["kind"], slot: numbe
  * the fields that no destination needs, in a tenth of the time; what it leaves is for `parseRecord`.
  */
 export class RecordScanner {
-  readonly #fields: readonly Field[] = FIELDS.map((field) => fieldOf(field));
+  readonly #fields: readonly Field[];
+  readonly #keepsService: boolean;
   readonly #start: Field = { ...fieldOf(["", TEXT, NONE, any]), key: literal(START) };
   readonly #names = new TextTable();
   /** The last value of each field that is kept. */
@@ -85,6 +90,12 @@ export class RecordScanner {
   #view: DataView = new DataView(new ArrayBuffer(0));
   /** Behind the newline of the line that was scanned last. */
   end = 0;
+
+  /** @param keepsService whether events get their `service` too, which few need and each record would pay for */
+  constructor(keepsService = false) {
+    this.#keepsService = keepsService;
+    this.#fields = FIELDS.map((form) => fieldOf(keepsService && form[0] === KEPT_SERVICE[0] ? KEPT_SERVICE : form));
+  }
 
   /**
    * Reads the line that begins at `from` in bytes that end at `limit`; afterwards `end` is behind its newline.
@@ -145,7 +156,9 @@ export class RecordScanner {
     const resolver = present & (1 << RESOLVER) ? texts[RESOLVER] : undefined;
     const [event, user, mailbox, sep] = [texts[EVENT], texts[USER], texts[MAILBOX], texts[SEP]];
     // The same shape for every record: that is what makes reading its fields fast.
-    return { ts, event, user, mailbox, sep, uids, cn, backend, resolver } as Scanned;
+    if (!this.#keepsService) return { ts, event, user, mailbox, sep, uids, cn, backend, resolver } as Scanned;
+    const service = present & (1 << SERVICE) ? texts[SERVICE] : undefined;
+    return { ts, event, user, mailbox, sep, uids, cn, backend, resolver, service } as Scanned;
   }
 
   /** The fields of records come in one order: the one that followed the last time is tried first. */
@@ -170,7 +183,7 @@ export class RecordScanner {
   }
 }
 
-function fieldOf([name, kind, slot, takes]: (typeof FIELDS)[number]): Field {
+function fieldOf([name, kind, slot, takes]: FieldForm): Field {
   const key = literal(`"${name}":`);
   const bytes = new DataView(new ArrayBuffer(kind === SAME ? key.length + MAX_NAME + 2 : 0));
   // There is no last value yet, and no line has so many bytes.

@@ -67,14 +67,16 @@ describe("the configuration", () => {
     assert.equal(drain_timeout, "5s");
     assert.deepEqual(log, { level: "info", format: "text" });
     assert.deepEqual(Object.keys(destinations), ["openchange"]);
-    const { resolver, cn, backend, charset, time_to_live, remove_refused_after } = destinations["openchange"] ?? {};
+    const { resolver, cn, backend, charset, new_mail_events, time_to_live, remove_refused_after } =
+      destinations["openchange"] ?? {};
     assert.deepEqual(
-      { resolver, cn, backend, charset, time_to_live, remove_refused_after },
+      { resolver, cn, backend, charset, new_mail_events, time_to_live, remove_refused_after },
       {
         resolver: "--SERVER=127.0.0.1:11211",
         cn: "username",
         backend: "sogo",
         charset: "cp850",
+        new_mail_events: ["MessageNew"],
         time_to_live: "10m",
         remove_refused_after: "10m",
       },
@@ -207,6 +209,57 @@ destinations: { a: { events: [MessageGone], cn: both, users: jdoe } }
     for (const text of ["[]", "log: []", "journal: []", "destinations: []", "destinations: { a: [] }"]) {
       assert.match(await fault(text), /: expected keys with their values, got a list$/, text);
     }
+  });
+
+  it("takes lists of what a destination is given, in which ! excludes", async () => {
+    const lists = {
+      events: ["MessageNew", "!FlagsSet"],
+      users: ["*@example.com", "!JDoe@*", "?lead", "!!lead"],
+      mailboxes: ["INBOX", "!EXPUNGED/*", "! x"],
+      services: ["lmtp", "indexer-worker", "!*sieve"],
+    };
+    const { destinations } = await read(stringify({ destinations: { a: lists } }));
+    const { events, users, mailboxes, services } = destinations["a"] ?? {};
+    assert.deepEqual({ events, users, mailboxes, services }, lists);
+  });
+
+  it("says what may stand in such a list", async () => {
+    const wrong: readonly (readonly [key: string, entry: unknown, expected: RegExp])[] = [
+      ["events", "!MessageGone", /expected one of MessageNew, .*; ! before it excludes it, got "!MessageGone"/],
+      ["events", "!", /expected one of MessageNew, .*, got "!"/],
+      ["events", "Message*", /expected one of MessageNew, .*, got "Message\*"/],
+      ["users", "!", /expected a name in which \* stands for anything; ! before it excludes it, got "!"/],
+      ["users", "", /expected a name .*, got ""/],
+      ["mailboxes", "!", /expected a name .*, got "!"/],
+      ["mailboxes", 5, /expected a name .*, got 5/],
+      ["services", "!", /expected a service of Dovecot such as lda, lmtp or imap; ! before it excludes it, got "!"/],
+      ["services", "LMTP", /expected a service .*, got "LMTP"/],
+      ["services", "lda lmtp", /expected a service .*, got "lda lmtp"/],
+      ["services", "!!imap", /expected a service .*, got "!!imap"/],
+    ];
+    for (const [key, entry, expected] of wrong) {
+      const message = await fault(stringify({ destinations: { a: { [key]: ["*", entry] } } }));
+      assert.match(message, expected, `${key}: ${String(entry)}`);
+      assert.match(message, new RegExp(`destinations\\.a\\.${key}\\.1: `));
+    }
+    assert.match(await fault("destinations: { a: { services: imap } }"), /a\.services: expected a list/);
+  });
+
+  it("refuses a ! that YAML would take away together with the name, and says to put it in quotes", async () => {
+    for (const [entry, meant] of [
+      ["!doveadm", "!doveadm"],
+      ["! doveadm", "!doveadm"],
+      ["!EXPUNGED/*", "!EXPUNGED/*"],
+      ["!x y", "!x"],
+    ] as const) {
+      for (const list of [`[${entry}]`, `\n      - ${entry}`]) {
+        const message = await fault(`destinations:\n  a:\n    users: ${list}\n`);
+        assert.match(message, new RegExp(`line ${list.startsWith("[") ? 3 : 4}: what begins with ! must be in quotes`));
+        assert.ok(message.includes(JSON.stringify(meant)), message);
+      }
+    }
+    const { destinations } = await read(`destinations: { a: { users: ["!doveadm", '!x'] } }`);
+    assert.deepEqual(destinations["a"]?.users, ["!doveadm", "!x"]);
   });
 
   it("names destinations plainly, since they name files", async () => {

@@ -157,7 +157,7 @@ describe("what the resolver says, whatever it is", { concurrency: 4 }, () => {
   test("a move from a folder that the charset lacks is told as new mail where the message is now", async (t) => {
     const w = await world(t);
     const peer = await w.receiver("jdoe");
-    const daemon = await w.start({ extended: true });
+    const daemon = await w.start({ extended: true, new_mail_events: ["MessageNew", "MessageMove"] });
     w.workspace.write({ event: "MessageMove", uids: "1:2", oldMailbox: "Входящие", oldUids: "8:9" }, { uids: "3" });
     assert.deepEqual(await received(peer, 3), [newMailBytes("1.eml"), newMailBytes("2.eml"), newMailBytes("3.eml")]);
     await w.allDone();

@@ -14,16 +14,22 @@ function mailboxes(...globs: string[]): (mailbox: string) => boolean {
   return (mailbox) => passes(event({ mailbox }));
 }
 
+/** The meaning of a pattern of few characters. */
+function matchesSlowly(pattern: string, text: string): boolean {
+  return new RegExp(`^${pattern.replaceAll("*", ".*").replaceAll("?", ".")}$`).test(text);
+}
+
 describe("a filter", () => {
   it("passes everything when it says nothing", () => {
     assert.ok(eventFilter({})(event()));
-    assert.ok(eventFilter({ events: undefined, users: undefined, mailboxes: undefined })(event()));
+    assert.ok(eventFilter({ events: undefined, users: undefined, mailboxes: undefined, services: undefined })(event()));
   });
 
   it("passes nothing when a list is empty", () => {
     assert.ok(!eventFilter({ events: [] })(event()));
     assert.ok(!eventFilter({ users: [] })(event()));
     assert.ok(!eventFilter({ mailboxes: [] })(event()));
+    assert.ok(!eventFilter({ services: [] })(event({ service: "lmtp" })));
   });
 
   it("wants every condition met", () => {
@@ -59,17 +65,85 @@ describe("a filter", () => {
     assert.ok(mailboxes("*")("anything/at all"));
   });
 
-  it("passes a rename or a move when either name passes", () => {
+  it("judges the mailbox that is notified, and not where a message or a mailbox came from", () => {
     const passes = eventFilter({ mailboxes: ["Trash"] });
-    assert.ok(passes(event({ event: "MessageMove", mailbox: "Trash", oldMailbox: "INBOX" })));
-    assert.ok(passes(event({ event: "MessageMove", mailbox: "INBOX", oldMailbox: "Trash" })));
-    assert.ok(!passes(event({ event: "MessageMove", mailbox: "INBOX", oldMailbox: "Sent" })));
+    const excludes = eventFilter({ mailboxes: ["!EXPUNGED/*", "!Trash"] });
+    for (const name of ["MessageMove", "MessageCopy", "MailboxRename"]) {
+      assert.ok(passes(event({ event: name, mailbox: "Trash", oldMailbox: "INBOX" })), name);
+      assert.ok(!passes(event({ event: name, mailbox: "INBOX", oldMailbox: "Trash" })), name);
+      assert.ok(excludes(event({ event: name, mailbox: "INBOX", oldMailbox: "EXPUNGED/Work" })), name);
+      assert.ok(!excludes(event({ event: name, mailbox: "EXPUNGED/Work", oldMailbox: "INBOX" })), name);
+    }
+  });
+
+  it("passes what came by a service that is listed, and of unknown service only what no list asks for", () => {
+    const by = (...services: string[]): ((service?: string) => boolean) => {
+      const passes = eventFilter({ services });
+      return (service) => passes(event(service === undefined ? {} : { service }));
+    };
+    assert.ok(by("lda", "lmtp")("lmtp"));
+    assert.ok(!by("lda", "lmtp")("imap"));
+    assert.ok(!by("lda", "lmtp")(undefined));
+    assert.ok(by("!doveadm")("imap"));
+    assert.ok(!by("!doveadm")("doveadm"));
+    assert.ok(by("!doveadm")(undefined));
+    assert.ok(by("*sieve")("managesieve"));
+  });
+
+  const lists = [
+    { key: "events", one: "FlagsSet", other: "MessageNew", of: (text: string) => ({ event: text }) },
+    { key: "users", one: "jdoe", other: "anna", of: (text: string) => ({ user: text }) },
+    { key: "mailboxes", one: "Work", other: "INBOX", of: (text: string) => ({ mailbox: text }) },
+    { key: "services", one: "doveadm", other: "lmtp", of: (text: string) => ({ service: text }) },
+  ];
+  for (const { key, one, other, of } of lists) {
+    it(`excludes with ! in ${key}: alone it passes all others, and it wins over what is included`, () => {
+      const passing = (...list: string[]): string[] => {
+        const passes = eventFilter({ [key]: list });
+        return [one, other].filter((text) => passes(event(of(text))));
+      };
+      assert.deepEqual(passing(`!${one}`), [other]);
+      assert.deepEqual(passing(`!${one}`, `!${other}`), []);
+      assert.deepEqual(passing(one, `!${one}`), []);
+      assert.deepEqual(passing(`!${one}`, one, other), [other]);
+      assert.deepEqual(passing(one, other, `!${other}`), [one]);
+    });
+  }
+
+  it("takes a pattern also after !, and the case of users as without it", () => {
+    assert.ok(!mailboxes("!EXPUNGED/*")("EXPUNGED/Work/2026"));
+    assert.ok(mailboxes("!EXPUNGED/*")("EXPUNGED"));
+    assert.ok(!mailboxes("Work/*", "!*/Private")("Work/Private"));
+    assert.ok(mailboxes("Work/*", "!*/Private")("Work/2026"));
+    assert.ok(!eventFilter({ users: ["!JDoe@*"] })(event()));
+  });
+
+  it("names what begins with ! by ? for the !, and excludes it by a second !", () => {
+    assert.ok(mailboxes("?important")("!important"));
+    assert.ok(!mailboxes("!!important")("!important"));
+    assert.ok(mailboxes("!!important")("important"));
+  });
+
+  it("passes an event when something includes it, or nothing does include, and nothing excludes it", () => {
+    const name = fc.constantFrom("a", "b", "!a", "ab", "c");
+    const pattern = fc.constantFrom("a", "b", "ab", "a*", "?", "*", "!a");
+    const entry = fc.tuple(fc.boolean(), pattern);
+    fc.assert(
+      fc.property(fc.array(entry), name, (entries, mailbox) => {
+        const list = entries.map(([excludes, text]) => (excludes ? `!${text}` : text));
+        const included = list.filter((text) => !text.startsWith("!"));
+        const excluded = list.filter((text) => text.startsWith("!"));
+        const isIncluded = included.length === 0 ? excluded.length > 0 : mailboxes(...included)(mailbox);
+        const isExcluded = excluded.some((text) => matchesSlowly(text.slice(1), mailbox));
+        assert.equal(mailboxes(...list)(mailbox), isIncluded && !isExcluded);
+      }),
+    );
   });
 
   it("takes any name without wildcards for that name alone", () => {
     fc.assert(
       fc.property(fc.string({ unit: "grapheme" }), fc.string({ unit: "grapheme" }), (name, other) => {
-        fc.pre(!/[*?]/.test(name));
+        fc.pre(!/[*?]|^!/.test(name));
         assert.equal(mailboxes(name)(name), true);
         assert.equal(mailboxes(name)(other), name === other);
       }),

@@ -5,6 +5,7 @@ import { parseRecord } from "../src/event.ts";
 import { RecordScanner } from "../src/record-scanner.ts";
 
 const KEPT = ["ts", "event", "user", "mailbox", "sep", "uids", "cn", "backend", "resolver"] as const;
+const KEPT_WITH_SERVICE = [...KEPT, "service"] as const;
 
 /** A record as the plugin writes it. */
 const RECORD = {
@@ -26,14 +27,14 @@ const RECORD = {
 };
 
 /** What the parser makes of a line, of the fields that the scanner keeps; undefined when it refuses it. */
-function parsed(line: string): Record<string, unknown> | undefined {
+function parsed(line: string, kept: readonly string[] = KEPT): Record<string, unknown> | undefined {
   let event: Record<string, unknown>;
   try {
     event = { ...parseRecord(line) };
   } catch {
     return undefined;
   }
-  return Object.fromEntries(KEPT.map((field) => [field, event[field]]));
+  return Object.fromEntries(kept.map((field) => [field, event[field]]));
 }
 
 function scanned(scanner: RecordScanner, line: string): Record<string, unknown> | undefined {
@@ -59,11 +60,24 @@ describe("scanning records", () => {
   });
 
   it("does not mix up one record with the one before", () => {
-    const scanner = new RecordScanner();
-    scanned(scanner, JSON.stringify(RECORD));
-    const { cn: _cn, backend: _backend, resolver: _resolver, uids: _uids, ...bare } = RECORD;
+    const { cn: _cn, backend: _backend, resolver: _resolver, uids: _uids, service: _service, ...bare } = RECORD;
     const line = JSON.stringify({ ...bare, mailbox: "INBOX", user: "anna" });
-    assert.deepEqual(scanned(scanner, line), parsed(line));
+    for (const [scanner, kept] of [
+      [new RecordScanner(), KEPT],
+      [new RecordScanner(true), KEPT_WITH_SERVICE],
+    ] as const) {
+      scanned(scanner, JSON.stringify(RECORD));
+      assert.deepEqual(scanned(scanner, line), parsed(line, kept));
+    }
+  });
+
+  it("gives the service of each record to who asks for it, and to nobody else", () => {
+    const scanner = new RecordScanner(true);
+    for (const service of ["lmtp", "lmtp", "imap", "lda", "", "indexer-worker", "lmtp"]) {
+      const line = JSON.stringify({ ...RECORD, service });
+      assert.deepEqual(scanned(scanner, line), parsed(line, KEPT_WITH_SERVICE));
+    }
+    assert.ok(!("service" in (scanned(new RecordScanner(), JSON.stringify(RECORD)) ?? {})));
   });
 
   it("leaves to the parser what it does not know", () => {
@@ -82,6 +96,7 @@ describe("scanning records", () => {
 
   it("never takes what the parser refuses, and never reads it otherwise", () => {
     const scanner = new RecordScanner();
+    const withService = new RecordScanner(true);
     const value = fc.oneof(
       fc.string(),
       fc.string({ unit: "binary" }),
@@ -99,9 +114,12 @@ describe("scanning records", () => {
     });
     fc.assert(
       fc.property(fc.oneof(record, line), (text) => {
-        const fast = scanned(scanner, text);
         // The parser reads bytes too: half a surrogate pair is none.
-        if (fast !== undefined) assert.deepEqual(fast, parsed(Buffer.from(text).toString()));
+        const bytes = Buffer.from(text).toString();
+        const fast = scanned(scanner, text);
+        if (fast !== undefined) assert.deepEqual(fast, parsed(bytes));
+        const fastWithService = scanned(withService, text);
+        if (fastWithService !== undefined) assert.deepEqual(fastWithService, parsed(bytes, KEPT_WITH_SERVICE));
       }),
       { numRuns: 20_000 },
     );

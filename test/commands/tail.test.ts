@@ -69,7 +69,8 @@ describe("ocnotify tail", { concurrency: 4 }, () => {
     assert.deepEqual(await printed(workspace, "--user", "*@example.com"), ["1", "2"]);
     assert.deepEqual(await printed(workspace, "--user", "jdoe*", "*.org"), ["1", "3", "4"]);
     assert.deepEqual(await printed(workspace, "--event", "MessageExpunge", "MessageMove"), ["3", "4"]);
-    assert.deepEqual(await printed(workspace, "--mailbox", "Work/*"), ["2", "3", "4"]);
+    assert.deepEqual(await printed(workspace, "--mailbox", "Work/*"), ["2", "3"]);
+    assert.deepEqual(await printed(workspace, "--mailbox", "!Work/*"), ["1", "4"]);
     assert.deepEqual(await printed(workspace, "--mailbox", "Work/*", "--event", "MessageNew"), ["2"]);
     assert.deepEqual(await printed(workspace, "--user", "nobody"), []);
   });
