@@ -154,15 +154,41 @@ describe("what the resolver says, whatever it is", { concurrency: 4 }, () => {
     assert.match(errors[0]?.msg ?? "", /cannot look up user @: the empty name/);
   });
 
-  test("a move from a folder that the charset lacks is told as new mail where the message is now", async (t) => {
+  test("a move from a folder whose name cannot be written is told as new mail where the message is now", async (t) => {
     const w = await world(t);
     const peer = await w.receiver("jdoe");
     const daemon = await w.start({ extended: true, new_mail_events: ["MessageNew", "MessageMove"] });
-    w.workspace.write({ event: "MessageMove", uids: "1:2", oldMailbox: "Входящие", oldUids: "8:9" }, { uids: "3" });
+    w.workspace.write({ event: "MessageMove", uids: "1:2", oldMailbox: "\ud800", oldUids: "8:9" }, { uids: "3" });
     assert.deepEqual(await received(peer, 3), [newMailBytes("1.eml"), newMailBytes("2.eml"), newMailBytes("3.eml")]);
     await w.allDone();
     assert.deepEqual((await w.status()).dropped, { charset: 2 });
     assert.equal(daemon.log().filter(({ level }) => level === "error").length, 1);
+  });
+
+  test("a backend that the charset lacks is one error that names a remedy, a drop each, and never a wrong name", async (t) => {
+    const w = await world(t);
+    const peer = await w.receiver("jdoe");
+    const daemon = await w.start();
+    const backend = "Почта";
+    w.workspace.write({ uids: "1", backend }, { uids: "2", backend }, { uids: "3", backend: "Büro" });
+    const [payload] = await received(peer, 1);
+    assert.equal(payload?.toString("latin1"), "\u0001\u0002\0B\u0081ro\u00003.eml\0INBOX\0/");
+    await w.allDone();
+    assert.deepEqual((await w.status()).dropped, { charset: 2 });
+    const errors = daemon.log().filter(({ level }) => level === "error");
+    assert.equal(errors.length, 1);
+    assert.match(errors[0]?.msg ?? "", /^cannot tell servers: backend "Почта" cannot be written in cp850.*smb\.conf/);
+  });
+
+  test("a backend that the charset has is told in it, and folders are the same in each", async (t) => {
+    const w = await world(t);
+    const peer = await w.receiver("jdoe");
+    await w.start({ charset: "cp866" });
+    w.workspace.write({ backend: "Почта", mailbox: "Входящие" });
+    const [payload] = await received(peer, 1);
+    const backend = Buffer.from("8faee7e2a000", "hex").toString("latin1");
+    const folder = "&BBIERQQ+BDQETwRJBDgENQ-\0";
+    assert.equal(payload?.toString("latin1"), `\u0001\u0002\0${backend}1.eml\0${folder}/`);
   });
 
   test("a record of no hosts is nobody", async (t) => {

@@ -7,6 +7,7 @@ import type { Answers, Destination, DestinationStatus, DropReason, EventRecord, 
 import { keepBounds, MANY_WAITING, MAX_WAITING } from "./bounds.ts";
 import { charset } from "./codec/charset.ts";
 import { NotificationEncoder, type Notification } from "./codec/extended.ts";
+import { modifiedUtf7 } from "./codec/modified-utf7.ts";
 import { Endpoint, type EndpointEvents, type EndpointSettings } from "./endpoint.ts";
 import { GivenUp } from "./given-up.ts";
 import type { Lookups } from "./lookups.ts";
@@ -88,7 +89,7 @@ export class OpenChange implements Destination {
     this.#log = log;
     const { backend, extended } = settings;
     this.#notify = { backend, extended, newMailEvents: new Set(settings.newMailEvents) };
-    this.#encoder = new NotificationEncoder(charset(settings.charset));
+    this.#encoder = new NotificationEncoder(charset(settings.charset), modifiedUtf7);
     this.#givenUp = new GivenUp(log);
     this.#unregistered = new Unregistered((endpoint, jobs) => {
       this.#log.info({ host: endpoint.name, events: jobs.length }, "the host is gone, and had unregistered before");

@@ -5,12 +5,16 @@ import { OcnotifyError } from "../../../errors.ts";
 /** Samba's "dos charset" unless smb.conf says otherwise (smb.conf(5)). */
 export const defaultCharset = "cp850";
 
-/** Text to and from the bytes of Samba's "dos charset", exactly or not at all. */
-export interface Charset {
+/** How text is written: exactly or not at all. */
+export interface Spelling {
+  /** Without a NUL. Throws `ERR_CHARSET`, which names `field`, for text that cannot be written. */
+  encode(text: string, field: string): Buffer;
+}
+
+/** Text to and from the bytes of Samba's "dos charset". */
+export interface Charset extends Spelling {
   /** As the caller named it. */
   readonly name: string;
-  /** Throws `ERR_CHARSET` when the charset lacks a character of `text`, or `text` has a NUL. */
-  encode(text: string, field: string): Buffer;
   /** Throws `ERR_CHARSET` for bytes that mean nothing in the charset. */
   decode(bytes: Uint8Array, field: string): string;
 }
@@ -29,7 +33,7 @@ export function charset(name: string = defaultCharset): Charset {
     throw new OcnotifyError(
       "ERR_CHARSET",
       `${JSON.stringify(name)} is not a charset that a server can use: name the "dos charset" of its smb.conf, ` +
-        "such as cp850, cp437, cp1252 or utf8",
+        "such as cp850, cp437, cp1252 or cp932. Samba refuses utf8",
     );
   }
   // Of one byte, U+FFFD is iconv-lite's word for a byte that means nothing; in UTF-8 and the like it is a character.
@@ -63,7 +67,8 @@ export function charset(name: string = defaultCharset): Charset {
 
 function inexpressible(text: string, field: string, name: string): string {
   return (
-    `${field} ${JSON.stringify(text)} cannot be written in ${name}, the server's "dos charset": ` +
-    "set another in its smb.conf (such as utf8) and the same one here"
+    `${field} ${JSON.stringify(text)} cannot be written in ${name}, the server's "dos charset": set one in its smb.conf ` +
+    "that has these characters, such as cp1252 or cp932 (Samba refuses utf8), and the same one here. " +
+    "A folder has its name in modified UTF-7, which any charset has"
   );
 }

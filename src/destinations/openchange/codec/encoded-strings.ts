@@ -1,21 +1,21 @@
 import { OcnotifyError } from "../../../errors.ts";
-import type { Charset } from "./charset.ts";
+import type { Spelling } from "./charset.ts";
 
 const maxEntries = 4096;
 /** Longer names are rare, and remembering them would make the bound on entries no bound on bytes. */
 const maxTextLength = 512;
 
 /**
- * Remembers how a charset spells the strings of one field, NUL included, in at most 4096 entries (a few MB at worst). A string that
- * the charset cannot express is remembered too: a folder with such a name fails for each of its messages.
+ * Remembers how the strings of one field are spelled, NUL included, in at most 4096 entries (a few MB at worst). A string that
+ * cannot be written is remembered too: a folder with such a name fails for each of its messages.
  */
 export class EncodedStrings {
-  readonly #charset: Charset;
+  readonly #spelling: Spelling;
   readonly #field: string;
   readonly #known = new Map<string, Buffer | OcnotifyError>();
 
-  constructor(charset: Charset, field: string) {
-    this.#charset = charset;
+  constructor(spelling: Spelling, field: string) {
+    this.#spelling = spelling;
     this.#field = field;
   }
 
@@ -41,7 +41,7 @@ export class EncodedStrings {
 
   #attempt(text: string): Buffer | OcnotifyError {
     try {
-      return Buffer.concat([this.#charset.encode(text, this.#field), Buffer.alloc(1)]);
+      return Buffer.concat([this.#spelling.encode(text, this.#field), Buffer.alloc(1)]);
     } catch (error) {
       if (error instanceof OcnotifyError) return error;
       throw error;

@@ -1,7 +1,7 @@
 import { OcnotifyError } from "../../../errors.ts";
 import { NdrReader } from "../../../protocols/ndr/reader.ts";
 import { NdrWriter } from "../../../protocols/ndr/writer.ts";
-import { charset, type Charset } from "./charset.ts";
+import { charset, type Charset, type Spelling } from "./charset.ts";
 import { type NewMail, NewMailEncoder, readMessage, readSeparator, separatorByte } from "./newmail.ts";
 import { notificationFlags } from "./notification-flags.ts";
 import { readVersion, recordVersion } from "./record-version.ts";
@@ -49,12 +49,16 @@ export type Notification =
  * `ERR_FLAG_NAME` for a flag that IMAP would not allow either.
  */
 export function encodeNotification(notification: Notification, strings: Charset = charset()): Buffer {
+  return encode(notification, strings, strings);
+}
+
+function encode(notification: Notification, strings: Charset, folders: Spelling): Buffer {
   const writer = new NdrWriter();
   writer.u8(recordVersion, "version");
   writer.u16(notificationFlags[notification.type], "flags");
   writer.cstring(strings.encode(notification.backend, "backend"), "backend");
   writer.cstring(strings.encode(notification.eml, "eml"), "eml");
-  writer.cstring(strings.encode(notification.folder, "folder"), "folder");
+  writer.cstring(folders.encode(notification.folder, "folder"), "folder");
   writer.u8(separatorByte(notification.separator), "separator");
   switch (notification.type) {
     case "NewMail":
@@ -67,7 +71,7 @@ export function encodeNotification(notification: Notification, strings: Charset 
     case "ObjectMoved":
     case "ObjectCopied":
       writer.cstring(strings.encode(notification.oldEml, "old eml"), "old eml");
-      writer.cstring(strings.encode(notification.oldFolder, "old folder"), "old folder");
+      writer.cstring(folders.encode(notification.oldFolder, "old folder"), "old folder");
       writer.u8(separatorByte(notification.oldSeparator), "old separator");
       break;
   }
@@ -144,13 +148,16 @@ function checkFlagName(name: string): void {
 /** Encodes any notification, one after another, into a buffer of the caller; new mail, which is most of it, fast. */
 export class NotificationEncoder {
   readonly #charset: Charset;
+  readonly #folders: Spelling;
   readonly #newMail: NewMailEncoder;
   /** The last one that took the slow way, which is measured first and then written. */
   #last: { notification: Notification; payload: Buffer } | undefined;
 
-  constructor(strings: Charset = charset()) {
+  /** @param folders how folders are spelled; by default as they are given, in the dos charset */
+  constructor(strings: Charset = charset(), folders: Spelling = strings) {
     this.#charset = strings;
-    this.#newMail = new NewMailEncoder(strings);
+    this.#folders = folders;
+    this.#newMail = new NewMailEncoder(strings, folders);
   }
 
   /** How many bytes `write` needs for it. Throws as `encodeNotification` does. */
@@ -170,7 +177,7 @@ export class NotificationEncoder {
 
   #encode(notification: Notification): Buffer {
     if (this.#last?.notification !== notification) {
-      this.#last = { notification, payload: encodeNotification(notification, this.#charset) };
+      this.#last = { notification, payload: encode(notification, this.#charset, this.#folders) };
     }
     return this.#last.payload;
   }

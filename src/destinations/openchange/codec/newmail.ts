@@ -1,6 +1,6 @@
 import { OcnotifyError } from "../../../errors.ts";
 import { NdrReader } from "../../../protocols/ndr/reader.ts";
-import { charset, type Charset } from "./charset.ts";
+import { charset, type Charset, type Spelling } from "./charset.ts";
 import { EncodedStrings } from "./encoded-strings.ts";
 import { notificationFlags } from "./notification-flags.ts";
 import { readVersion, recordVersion } from "./record-version.ts";
@@ -34,10 +34,11 @@ export class NewMailEncoder {
   readonly #backends: EncodedStrings;
   readonly #folders: EncodedStrings;
 
-  constructor(strings: Charset = charset()) {
+  /** @param folders how folders are spelled; by default as they are given, in the dos charset */
+  constructor(strings: Charset = charset(), folders: Spelling = strings) {
     this.#charset = strings;
     this.#backends = new EncodedStrings(strings, "backend");
-    this.#folders = new EncodedStrings(strings, "folder");
+    this.#folders = new EncodedStrings(folders, "folder");
   }
 
   /** How many bytes `write` needs for it. Throws as `write` does. */

@@ -32,6 +32,19 @@ describe("a dos charset", () => {
     assert.equal(charset("utf8").encode("\ufefffolder\ufffd", "folder").length, 12);
   });
 
+  it("names as remedies only what Samba takes, which utf8 is not", () => {
+    for (const attempt of [() => charset("klingon"), () => charset().encode("受信", "backend")]) {
+      assert.throws(attempt, ({ message }: Error) => {
+        const [, remedies = ""] = /such as ((?:cp\d+|, | or )+)[. ]/.exec(message) ?? [];
+        const names = remedies.match(/cp\d+/g) ?? [];
+        assert.ok(names.length > 1, message);
+        for (const name of names) assert.equal(charset(name).encode("a", "x").toString(), "a");
+        assert.match(message, /Samba refuses utf8/);
+        return true;
+      });
+    }
+  });
+
   it("has no NUL", () => {
     for (const name of names) assert.throws(() => charset(name).encode("a\0b", "folder"), { code: "ERR_CHARSET" });
   });
