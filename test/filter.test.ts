@@ -14,6 +14,11 @@ function mailboxes(...globs: string[]): (mailbox: string) => boolean {
   return (mailbox) => passes(event({ mailbox }));
 }
 
+function by(...services: string[]): (service?: string) => boolean {
+  const passes = eventFilter({ services });
+  return (service) => passes(event(service === undefined ? {} : { service }));
+}
+
 /** The meaning of a pattern of few characters. */
 function matchesSlowly(pattern: string, text: string): boolean {
   return new RegExp(`^${pattern.replaceAll("*", ".*").replaceAll("?", ".")}$`).test(text);
@@ -77,10 +82,6 @@ describe("a filter", () => {
   });
 
   it("passes what came by a service that is listed, and of unknown service only what no list asks for", () => {
-    const by = (...services: string[]): ((service?: string) => boolean) => {
-      const passes = eventFilter({ services });
-      return (service) => passes(event(service === undefined ? {} : { service }));
-    };
     assert.equal(by("lda", "lmtp")("lmtp"), true);
     assert.equal(by("lda", "lmtp")("imap"), false);
     assert.equal(by("lda", "lmtp")(undefined), false);

@@ -16,9 +16,9 @@ interface World {
   readonly dovecot: RunningDovecot;
   readonly peer: Peer;
   /** Delivers one mail into a folder that must be there, and gives the payload of its notification. */
-  deliver(folder: string): Promise<Buffer>;
+  readonly deliver: (folder: string) => Promise<Buffer>;
   /** What the receiver has after these. */
-  payloads(count: number): Promise<readonly Buffer[]>;
+  readonly payloads: (count: number) => Promise<readonly Buffer[]>;
 }
 
 async function world(t: TestContext, separator: string, prefix: string): Promise<World> {

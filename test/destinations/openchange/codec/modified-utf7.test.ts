@@ -84,6 +84,16 @@ describe("modified UTF-7", () => {
   });
 });
 
+function bytesOf(encoder: NotificationEncoder, notification: Notification): string {
+  const payload = Buffer.alloc(encoder.encodedLength(notification));
+  assert.equal(encoder.write(payload, 0, notification), payload.length);
+  return payload.toString("hex");
+}
+
+function hex(text: string): string {
+  return Buffer.from(text).toString("hex");
+}
+
 describe("notifications with folders in modified UTF-7", () => {
   const message = { backend: "Büro", eml: "1.eml", folder: "Entwürfe", separator: "/" };
   const old = { oldEml: "2.eml", oldFolder: "R&D/受信", oldSeparator: "." };
@@ -94,19 +104,12 @@ describe("notifications with folders in modified UTF-7", () => {
     { type: "ObjectMoved", ...message, ...old },
     { type: "ObjectCopied", ...message, ...old },
   ];
-  const bytesOf = (encoder: NotificationEncoder, notification: Notification): string => {
-    const payload = Buffer.alloc(encoder.encodedLength(notification));
-    assert.equal(encoder.write(payload, 0, notification), payload.length);
-    return payload.toString("hex");
-  };
-  const hex = (text: string): string => Buffer.from(text).toString("hex");
-
   for (const notification of notifications) {
     it(`${notification.type} has every folder so, and the backend in the dos charset`, () => {
       const bytes = bytesOf(new NotificationEncoder(charset(), modifiedUtf7), notification);
-      const oldFolder = "oldFolder" in notification ? `${hex("2.eml\0R&-D/&U9dP4Q-\0.")}` : "";
+      const oldFolder = "oldFolder" in notification ? hex("2.eml\0R&-D/&U9dP4Q-\0.") : "";
       const flags = notification.type === "ObjectModified" ? "0000" : "";
-      assert.equal(bytes.slice(6), `4281${hex("ro\0" + "1.eml\0Entw&APw-rfe\0/")}${flags}${oldFolder}`);
+      assert.equal(bytes.slice(6), `4281${hex("ro\u00001.eml\0Entw&APw-rfe\0/")}${flags}${oldFolder}`);
     });
   }
 
