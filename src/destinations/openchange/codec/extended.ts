@@ -153,7 +153,7 @@ export class NotificationEncoder {
   /** The last one that took the slow way, which is measured first and then written. */
   #last: { notification: Notification; payload: Buffer } | undefined;
 
-  /** @param folders how folders are spelled; by default as they are given, in the dos charset */
+  /** @param folders how names of folders are spelled; by default they are as on the wire, and ASCII or in the dos charset */
   constructor(strings: Charset = charset(), folders: Spelling = strings) {
     this.#charset = strings;
     this.#folders = folders;

@@ -11,7 +11,7 @@ export interface NewMail {
   readonly backend: string;
   /** The message: `<uid>.eml`, see `emlName`. */
   readonly eml: string;
-  /** The folder's full name with `separator` between its parts; empty means Inbox. */
+  /** The folder's full name with `separator` between its parts, as servers know it: in modified UTF-7. Empty means Inbox. */
   readonly folder: string;
   /** One byte, as the character from U+0000 to U+00FF of that number; all but ASCII means nothing to most servers. */
   readonly separator: string;
@@ -34,7 +34,7 @@ export class NewMailEncoder {
   readonly #backends: EncodedStrings;
   readonly #folders: EncodedStrings;
 
-  /** @param folders how folders are spelled; by default as they are given, in the dos charset */
+  /** @param folders how names of folders are spelled; by default they are as on the wire, and ASCII or in the dos charset */
   constructor(strings: Charset = charset(), folders: Spelling = strings) {
     this.#charset = strings;
     this.#backends = new EncodedStrings(strings, "backend");
