@@ -1,38 +1,23 @@
 #include "compat.h"
 #include "array.h"
 #include "llist.h"
-#include "module-context.h"
 #include "str.h"
 #include "mail-storage-private.h"
-#include "mail-namespace.h"
 #include "mail-user.h"
 #include "notify-plugin.h"
 #include "openchange-settings.h"
 #include "flag-changes.h"
+#include "mailbox-events.h"
+#include "mailbox-name.h"
 #include "record.h"
 #include "uidlist-lock.h"
-
-#define OPENCHANGE_USER_CONTEXT(obj) \
-	MODULE_CONTEXT(obj, openchange_user_module)
+#include "user-store.h"
 
 /* from and subject: what a header line may have */
 #define TEXT_MAX_SIZE 998
 
 const char *openchange_plugin_version = DOVECOT_ABI_VERSION;
 const char *openchange_plugin_dependencies[] = { "notify", NULL };
-
-struct openchange_user {
-	union mail_user_module_context module_ctx;
-	const struct openchange_config *config;
-};
-
-/* A mailbox as its owner sees it. */
-struct openchange_box {
-	const char *owner;
-	const char *name;
-	char sep;
-	uint32_t uidvalidity;
-};
 
 struct openchange_save {
 	/* place among the saves of the transaction: UIDs come at commit */
@@ -49,6 +34,8 @@ struct openchange_save {
 struct openchange_source {
 	const struct mailbox_transaction_context *t;
 	const struct mailbox *box;
+	/* FALSE: the target's owner does not see the source */
+	bool seen;
 	struct openchange_box name;
 };
 
@@ -77,115 +64,9 @@ struct openchange_txn {
 	ARRAY_TYPE(seq_range) moved;
 };
 
-static MODULE_CONTEXT_DEFINE_INIT(openchange_user_module,
-				  &mail_user_module_register);
 static struct notify_context *openchange_ctx;
 /* Transactions that are open: a move has one at either end. */
 static struct openchange_txn *openchange_txns = NULL;
-
-/* The callbacks come for all mailboxes of the process, also for those of a
-   user without this plugin, of the delivery's own message, and for a virtual
-   mailbox beside the one that has the message. */
-static const struct openchange_config *
-openchange_box_config(struct mailbox *box)
-{
-	struct openchange_user *ouser =
-		OPENCHANGE_USER_CONTEXT(box->storage->user);
-
-	if (ouser == NULL || strcmp(box->storage->name, "virtual") == 0)
-		return NULL;
-	return ouser->config;
-}
-
-static const char *openchange_box_owner(struct mailbox *box)
-{
-	struct mail_namespace *ns = mailbox_get_namespace(box);
-
-	/* Nobody owns a public namespace: the one who changed it is told. */
-	return ns->owner != NULL ? ns->owner->username :
-		box->storage->user->username;
-}
-
-/* In another user's namespace our name of his mailbox has that namespace's
-   prefix and separator. He has the same namespaces as we, or nobody could say
-   how he sees it, so take those of our INBOX. */
-static const char *
-openchange_box_owner_name(struct mailbox *box, struct mail_namespace *inbox_ns)
-{
-	struct mail_namespace *ns = mailbox_get_namespace(box);
-	const char *name = mailbox_get_vname(box);
-	char *owner_name, *p;
-	char sep = mail_namespace_get_sep(ns);
-	char inbox_sep = mail_namespace_get_sep(inbox_ns);
-
-	if (strncmp(name, ns->prefix, ns->prefix_len) == 0)
-		name += ns->prefix_len;
-	else if (ns->prefix_len > 0 && strlen(name) == ns->prefix_len - 1 &&
-		 strncmp(name, ns->prefix, ns->prefix_len - 1) == 0)
-		name = "INBOX";
-	if (strcmp(name, "INBOX") == 0)
-		return name;
-	owner_name = t_strdup_noconst(
-		t_strconcat(inbox_ns->prefix, name, NULL));
-	for (p = owner_name + inbox_ns->prefix_len; *p != '\0'; p++) {
-		if (*p == sep)
-			*p = inbox_sep;
-	}
-	return owner_name;
-}
-
-/* As the one sees it who is logged in. */
-static void
-openchange_box_get_own(struct mailbox *box, struct openchange_box *box_r)
-{
-	i_zero(box_r);
-	box_r->owner = box->storage->user->username;
-	box_r->name = mailbox_get_vname(box);
-	box_r->sep = mail_namespace_get_sep(mailbox_get_namespace(box));
-}
-
-static void
-openchange_box_get(struct mailbox *box, struct openchange_box *box_r)
-{
-	struct mail_namespace *inbox_ns;
-	const char *owner = openchange_box_owner(box);
-
-	openchange_box_get_own(box, box_r);
-	if (strcmp(owner, box_r->owner) == 0)
-		return;
-	inbox_ns = mail_namespace_find_inbox(box->storage->user->namespaces);
-	box_r->owner = owner;
-	box_r->name = openchange_box_owner_name(box, inbox_ns);
-	box_r->sep = mail_namespace_get_sep(inbox_ns);
-}
-
-static uint32_t openchange_box_uidvalidity(struct mailbox *box)
-{
-	struct mailbox_status status;
-
-	if (!box->opened)
-		return 0;
-	mailbox_get_open_status(box, STATUS_UIDVALIDITY, &status);
-	return status.uidvalidity;
-}
-
-static void
-openchange_record_init(struct record *rec,
-		       const struct openchange_config *config,
-		       struct mailbox *box, const struct openchange_box *name)
-{
-	const char *accessor = box->storage->user->username;
-
-	i_zero(rec);
-	rec->user = name->owner;
-	if (strcmp(name->owner, accessor) != 0)
-		rec->by = accessor;
-	/* An event of no mailbox is of no use: box is always on. */
-	rec->mailbox = name->name;
-	rec->sep = name->sep;
-	if ((config->fields & FIELD_UID) != 0)
-		rec->uidvalidity = name->uidvalidity;
-}
 
 static bool openchange_is_delivery(struct mailbox *box)
 {
@@ -289,6 +170,10 @@ openchange_source_get(struct openchange_txn *txn, struct mail *src)
 	source = array_append_space(&txn->sources);
 	source->t = src->transaction;
 	source->box = src->box;
+	source->seen = openchange_box_config(src->box) != NULL &&
+		openchange_box_same_owner(src->box, txn->box);
+	if (!source->seen)
+		return count;
 	openchange_box_get(src->box, &source->name);
 	source->name.owner = p_strdup(txn->pool, source->name.owner);
 	source->name.name = p_strdup(txn->pool, source->name.name);
@@ -328,32 +213,31 @@ openchange_mail_copy(void *_txn, struct mail *src, struct mail *dst)
 {
 	struct openchange_txn *txn = _txn, *src_txn;
 	struct mail_save_context *save_ctx = dst->transaction->save_ctx;
+	const struct openchange_source *source;
 	struct openchange_copy *copy;
-	bool same_owner;
+	unsigned int source_idx;
 
-	if (txn == NULL || (txn->config->events & EVENT_COPY) == 0)
+	if (txn == NULL ||
+	    (txn->config->events & (EVENT_COPY | EVENT_SAVE)) == 0)
 		return;
+	openchange_txn_use(txn);
 	T_BEGIN {
-		same_owner = strcmp(openchange_box_owner(src->box),
-				    openchange_box_owner(dst->box)) == 0;
+		source_idx = openchange_source_get(txn, src);
 	} T_END;
-	if (!same_owner) {
-		/* Neither of them has the other's mailbox. To the one a
-		   message was added; and if it was moved, one was expunged to
-		   the other. */
-		T_BEGIN {
-			openchange_save_add(txn, dst);
-		} T_END;
+	source = array_idx(&txn->sources, source_idx);
+	if (!source->seen) {
+		/* To the target's owner a message was added. If it was moved,
+		   one was expunged to the source's owner. */
+		openchange_mail_save(txn, dst);
 		return;
 	}
+	if ((txn->config->events & EVENT_COPY) == 0)
+		return;
 
-	openchange_txn_use(txn);
 	copy = array_append_space(&txn->copies);
 	copy->save_idx = dst->transaction->save_count;
+	copy->source_idx = source_idx;
 	copy->uid = src->uid;
-	T_BEGIN {
-		copy->source_idx = openchange_source_get(txn, src);
-	} T_END;
 	if (save_ctx != NULL && save_ctx->moving) {
 		copy->moved = TRUE;
 		src_txn = openchange_txn_find(src->transaction);
@@ -454,6 +338,7 @@ openchange_write_pairs(struct openchange_txn *txn, struct record_batch *batch,
 
 	rec.event = copy->moved ? "MessageMove" : "MessageCopy";
 	rec.old_mailbox = source->name.name;
+	rec.old_sep = source->name.sep;
 	if ((txn->config->fields & FIELD_UID) != 0)
 		rec.old_uidvalidity = source->name.uidvalidity;
 	if (array_count(pairs) > 0)
@@ -586,87 +471,6 @@ static void openchange_mail_transaction_rollback(void *_txn)
 	openchange_txn_free(txn);
 }
 
-static void
-openchange_mailbox_event(struct mailbox *box, struct mailbox *old_box,
-			 enum openchange_event event, const char *name)
-{
-	const struct openchange_config *config = openchange_box_config(box);
-	struct record_batch batch;
-	struct openchange_box names;
-	struct record rec;
-
-	if (config == NULL || (config->events & event) == 0)
-		return;
-	T_BEGIN {
-		/* Subscribing to another's mailbox changes nothing for him. */
-		if (event == EVENT_MAILBOX_SUBSCRIBE ||
-		    event == EVENT_MAILBOX_UNSUBSCRIBE)
-			openchange_box_get_own(box, &names);
-		else
-			openchange_box_get(box, &names);
-		openchange_record_init(&rec, config, box, &names);
-		rec.event = name;
-		if (old_box != NULL) {
-			openchange_box_get(old_box, &names);
-			rec.old_mailbox = names.name;
-		}
-		record_batch_init(&batch,
-				  openchange_user_event(box->storage->user),
-				  config);
-		record_add(&batch, &rec);
-		record_batch_deinit(&batch);
-	} T_END;
-}
-
-static void openchange_mailbox_create(struct mailbox *box)
-{
-	openchange_mailbox_event(box, NULL, EVENT_MAILBOX_CREATE,
-				 "MailboxCreate");
-}
-
-static void
-openchange_mailbox_delete_commit(void *txn ATTR_UNUSED, struct mailbox *box)
-{
-	openchange_mailbox_event(box, NULL, EVENT_MAILBOX_DELETE,
-				 "MailboxDelete");
-}
-
-static void
-openchange_mailbox_rename(struct mailbox *src, struct mailbox *dest)
-{
-	openchange_mailbox_event(dest, src, EVENT_MAILBOX_RENAME,
-				 "MailboxRename");
-}
-
-static void
-openchange_mailbox_set_subscribed(struct mailbox *box, bool subscribed)
-{
-	if (subscribed) {
-		openchange_mailbox_event(box, NULL, EVENT_MAILBOX_SUBSCRIBE,
-					 "MailboxSubscribe");
-	} else {
-		openchange_mailbox_event(box, NULL, EVENT_MAILBOX_UNSUBSCRIBE,
-					 "MailboxUnSubscribe");
-	}
-}
-
-static void openchange_mail_user_created(struct mail_user *user)
-{
-	struct openchange_user *ouser;
-	const struct openchange_config *config;
-
-	/* The user of a delivery's own message, or of a shared namespace.
-	   And, as LMTP comes here as root: open no file here. */
-	if (user->autocreated)
-		return;
-	config = openchange_config_read(user);
-	if (config == NULL)
-		return;
-	ouser = p_new(user->pool, struct openchange_user, 1);
-	ouser->config = config;
-	MODULE_CONTEXT_SET(user, openchange_user_module, ouser);
-}
-
 static void openchange_mailbox_allocated(struct mailbox *box)
 {
 	const struct openchange_config *config = openchange_box_config(box);
@@ -693,6 +497,7 @@ static const struct notify_vfuncs openchange_vfuncs = {
 
 static struct mail_storage_hooks openchange_mail_storage_hooks = {
 	.mail_user_created = openchange_mail_user_created,
+	.mail_namespaces_created = openchange_mail_namespaces_created,
 	.mailbox_allocated = openchange_mailbox_allocated
 };
 

@@ -52,6 +52,7 @@ append_record(string_t *dest, const struct record_batch *batch,
 	      const struct record *rec)
 {
 	const char sep[] = { rec->sep, '\0' };
+	const char old_sep[] = { rec->old_sep, '\0' };
 
 	str_printfa(dest, "{\"v\":1,\"ts\":%llu,\"event\":\"%s\"",
 		    (unsigned long long)batch->ts, rec->event);
@@ -64,6 +65,8 @@ append_record(string_t *dest, const struct record_batch *batch,
 		append_number(dest, "uidvalidity", rec->uidvalidity);
 	append_string(dest, "uids", rec->uids);
 	append_string(dest, "oldMailbox", rec->old_mailbox);
+	if (rec->old_mailbox != NULL && rec->old_sep != rec->sep)
+		append_string(dest, "oldSep", old_sep);
 	if (rec->old_uidvalidity != 0)
 		append_number(dest, "oldUidvalidity", rec->old_uidvalidity);
 	append_string(dest, "oldUids", rec->old_uids);

@@ -19,6 +19,7 @@ struct record {
 	uint32_t uidvalidity;
 	const char *uids;
 	const char *old_mailbox;
+	char old_sep;
 	uint32_t old_uidvalidity;
 	const char *old_uids;
 	/* Separated by spaces, which flags and keywords cannot have. */
