@@ -130,6 +130,28 @@ setting_invalid(struct mail_user *user, enum setting_id id, const char *name,
 	return FALSE;
 }
 
+/* For values that go into each record as they are. */
+static bool
+setting_check_text(struct mail_user *user, enum setting_id id,
+		   const char *name, const char *value)
+{
+	const char *p;
+
+	if (strlen(value) > VALUE_MAX_SIZE) {
+		return setting_invalid(user, id, name, "(long)",
+				       "must be at most 8192 bytes");
+	}
+	/* No resolver and no server has one in its name, and readers of the
+	   journal refuse it. */
+	for (p = value; *p != '\0'; p++) {
+		if ((unsigned char)*p < 0x20 || *p == 0x7f) {
+			return setting_invalid(user, id, name, "(control)",
+				"must not have control characters");
+		}
+	}
+	return TRUE;
+}
+
 static const char *words_join(const struct word *words)
 {
 	string_t *str = t_str_new(128);
@@ -170,17 +192,13 @@ openchange_settings_check(struct mail_user *user,
 			  const struct openchange_settings *set,
 			  struct openchange_config *config)
 {
-	const char *const too_long = "must be at most 8192 bytes";
 	unsigned int bits;
 
-	if (strlen(set->openchange_resolver) > VALUE_MAX_SIZE) {
-		return setting_invalid(user, SETTING_RESOLVER,
-			"openchange_resolver", "(long)", too_long);
-	}
-	if (strlen(set->openchange_backend) > VALUE_MAX_SIZE) {
-		return setting_invalid(user, SETTING_BACKEND,
-			"openchange_backend", "(long)", too_long);
-	}
+	if (!setting_check_text(user, SETTING_RESOLVER, "openchange_resolver",
+				set->openchange_resolver) ||
+	    !setting_check_text(user, SETTING_BACKEND, "openchange_backend",
+				set->openchange_backend))
+		return FALSE;
 	if (*set->openchange_cn != '\0' &&
 	    strcmp(set->openchange_cn, "username") != 0 &&
 	    strcmp(set->openchange_cn, "email") != 0) {

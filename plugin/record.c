@@ -12,6 +12,9 @@
 #define BATCH_FLUSH_SIZE (256 * 1024)
 /* ,"uids":"4294967295:4294967295","oldUids":"4294967295:4294967295" */
 #define RANGE_MAX_SIZE 80
+/* Readers refuse a record about more: what it takes to tell them of each must
+   be bounded. */
+#define RECORD_MAX_MESSAGES 1000000
 /* Bytes of a name in a log line. */
 #define LOGGED_NAME_MAX 255
 
@@ -240,6 +243,7 @@ void record_add_set(struct record_batch *batch, const struct record *rec,
 	struct record part = *rec;
 	size_t space = record_set_space(batch, rec);
 	const struct seq_range *range;
+	uint32_t count = 0, left, n;
 	string_t *set, *none;
 
 	if (space == 0) {
@@ -250,9 +254,18 @@ void record_add_set(struct record_batch *batch, const struct record *rec,
 	set = str_new(default_pool, 128);
 	none = t_str_new(1);
 	array_foreach(uids, range) {
-		append_range(set, range->seq1, range->seq2 - range->seq1 + 1);
-		if (str_len(set) + RANGE_MAX_SIZE > space)
+		left = range->seq2 - range->seq1 + 1;
+		while (left > 0) {
+			n = I_MIN(left, RECORD_MAX_MESSAGES - count);
+			append_range(set, range->seq2 - left + 1, n);
+			left -= n;
+			count += n;
+			if (count < RECORD_MAX_MESSAGES &&
+			    str_len(set) + RANGE_MAX_SIZE <= space)
+				continue;
 			record_add_ranges(batch, &part, set, none);
+			count = 0;
+		}
 	}
 	record_add_ranges(batch, &part, set, none);
 	str_free(&set);
@@ -264,6 +277,7 @@ void record_add_pairs(struct record_batch *batch, const struct record *rec,
 	struct record part = *rec;
 	size_t space = record_set_space(batch, rec);
 	const struct uid_pair_range *pair;
+	uint32_t count = 0, done, n;
 	string_t *set, *old_set;
 
 	if (space == 0) {
@@ -274,10 +288,21 @@ void record_add_pairs(struct record_batch *batch, const struct record *rec,
 	set = str_new(default_pool, 128);
 	old_set = str_new(default_pool, 128);
 	array_foreach(pairs, pair) {
-		append_range(set, pair->first, pair->count);
-		append_range(old_set, pair->old_first, pair->count);
-		if (str_len(set) + str_len(old_set) + RANGE_MAX_SIZE > space)
+		done = 0;
+		while (done < pair->count) {
+			n = I_MIN(pair->count - done,
+				  RECORD_MAX_MESSAGES - count);
+			append_range(set, pair->first + done, n);
+			append_range(old_set, pair->old_first + done, n);
+			done += n;
+			count += n;
+			if (count < RECORD_MAX_MESSAGES &&
+			    str_len(set) + str_len(old_set) +
+			    RANGE_MAX_SIZE <= space)
+				continue;
 			record_add_ranges(batch, &part, set, old_set);
+			count = 0;
+		}
 	}
 	record_add_ranges(batch, &part, set, old_set);
 	str_free(&set);

@@ -52,7 +52,7 @@ void record_batch_deinit(struct record_batch *batch);
 
 /* Add a record; texts that do not fit are left out. */
 void record_add(struct record_batch *batch, const struct record *rec);
-/* Add as many records as the set needs. */
+/* Add as many records as the set needs: 64 KiB and 1,000,000 messages each. */
 void record_add_set(struct record_batch *batch, const struct record *rec,
 		    const ARRAY_TYPE(seq_range) *uids);
 /* The same with rec->old_uids beside rec->uids. */

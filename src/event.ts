@@ -1,4 +1,5 @@
 import { OcnotifyError } from "./errors.ts";
+import { json } from "./printable.ts";
 import { countUids } from "./sequence-set.ts";
 
 /**
@@ -29,7 +30,7 @@ interface Common {
   readonly user: string;
   /** Who did it, where that is somebody else (a shared mailbox). */
   readonly by?: string;
-  /** The name that the user's client sees, in UTF-8. */
+  /** The name that the user's client sees, any characters but NUL. */
   readonly mailbox: string;
   /** The hierarchy separator that `mailbox` uses. */
   readonly sep: string;
@@ -72,8 +73,14 @@ export interface MessageAppend extends Saved {
   readonly event: "MessageAppend";
 }
 
-interface Transferred extends Messages {
+/** Where something was before. */
+interface Former {
   readonly oldMailbox: string;
+  /** The hierarchy separator that `oldMailbox` uses, where it is another than `sep`. */
+  readonly oldSep?: string;
+}
+
+interface Transferred extends Messages, Former {
   readonly oldUidvalidity?: number;
   /** The UIDs in the source, in matching order: the n-th of `oldUids` became the n-th of `uids`. */
   readonly oldUids?: string;
@@ -113,9 +120,8 @@ export interface MailboxCreate extends Common {
 export interface MailboxDelete extends Common {
   readonly event: "MailboxDelete";
 }
-export interface MailboxRename extends Common {
+export interface MailboxRename extends Common, Former {
   readonly event: "MailboxRename";
-  readonly oldMailbox: string;
 }
 export interface MailboxSubscribe extends Common {
   readonly event: "MailboxSubscribe";
@@ -177,18 +183,23 @@ const FIELD_TYPES: Readonly<Record<string, FieldType>> = {
 
 /** Dovecot's own bound on a user name is lower; a memcached key takes 250 bytes. */
 const MAX_USER_LENGTH = 1024;
-/** Dovecot's MAILBOX_LIST_NAME_MAX_LENGTH. */
-const MAX_MAILBOX_LENGTH = 4096;
+/**
+ * Dovecot creates mailboxes with names of up to 4,096 bytes. On disk it may find others, with characters that it shows as
+ * three, and a namespace's prefix comes before that.
+ */
+const MAX_MAILBOX_LENGTH = 16_384;
 
 // oxlint-disable-next-line no-control-regex -- control characters are what it is to find
 const CONTROL = /[\u0000-\u001f\u007f]/;
+/** What the plugin writes in place of bytes that are not UTF-8. */
+const REPLACEMENT = "\ufffd";
 
 /**
  * One line of the journal as an event. Anything can stand in a journal that many processes write, so everything
  * the rest of the program relies on is checked here.
  * @throws OcnotifyError ERR_RECORD_SYNTAX (not a JSON object), ERR_RECORD_VERSION (not version 1),
  * ERR_RECORD_LOST (stands for a change that could not be recorded), ERR_RECORD (a field that is missing or not what it
- * must be; the message names it)
+ * must be; the message names it, the user and the folder)
  */
 export function parseRecord(line: string): MailboxEvent {
   let record: Record<string, unknown>;
@@ -206,22 +217,25 @@ export function parseRecord(line: string): MailboxEvent {
   const name = record["event"];
   if (name === "RecordLost") throw lost(record);
   const shape = typeof name === "string" && Object.hasOwn(SHAPES, name) ? SHAPES[name as EventName] : undefined;
-  if (shape === undefined) throw refused("event", `unknown: ${shown(name)}`);
+  if (shape === undefined) throw refused(record, "event", `unknown: ${shown(name)}`);
 
-  const { ts, user, mailbox, sep, cn } = record;
-  if (typeof ts !== "number" || !Number.isSafeInteger(ts) || ts < 0) throw refused("ts", "not microseconds");
-  checkName("user", user, MAX_USER_LENGTH);
-  checkName("mailbox", mailbox, MAX_MAILBOX_LENGTH);
-  if (typeof sep !== "string" || sep.length !== 1 || sep < " " || sep > "~") throw refused("sep", "not one character");
-  if (cn !== undefined && cn !== "username" && cn !== "email") throw refused("cn", "neither username nor email");
+  const { ts, cn } = record;
+  if (typeof ts !== "number" || !Number.isSafeInteger(ts) || ts < 0) throw refused(record, "ts", "not microseconds");
+  checkUser(record);
+  checkMailbox(record, "mailbox");
+  checkSeparator(record, "sep");
+  if (cn !== undefined && cn !== "username" && cn !== "email") {
+    throw refused(record, "cn", "neither username nor email");
+  }
   for (const field of shape.required) {
-    if (record[field] === undefined) throw refused(field, "missing");
+    if (record[field] === undefined) throw refused(record, field, "missing");
   }
   for (const field in record) {
     const type = FIELD_TYPES[field];
-    if (type !== undefined) checkField(field, record[field], type);
+    if (type !== undefined) checkField(record, field, type);
   }
-  if (record["oldMailbox"] !== undefined) checkName("oldMailbox", record["oldMailbox"], MAX_MAILBOX_LENGTH);
+  if (record["oldMailbox"] !== undefined) checkMailbox(record, "oldMailbox");
+  if (record["oldSep"] !== undefined) checkSeparator(record, "oldSep");
   if (shape.uids && record["uids"] !== undefined && record["oldUids"] !== undefined) checkMatching(record);
   return record as unknown as MailboxEvent;
 }
@@ -230,7 +244,7 @@ export function parseRecord(line: string): MailboxEvent {
 function shown(value: unknown): string {
   if (value === undefined) return "none";
   if (typeof value === "object" && value !== null) return "an object";
-  return JSON.stringify(typeof value === "string" ? value.slice(0, 80) : value);
+  return json(typeof value === "string" ? value.slice(0, 80) : value);
 }
 
 function lost({ user, lost: event }: Record<string, unknown>): OcnotifyError {
@@ -238,39 +252,70 @@ function lost({ user, lost: event }: Record<string, unknown>): OcnotifyError {
   return new OcnotifyError("ERR_RECORD_LOST", message);
 }
 
-function refused(field: string, reason: string): OcnotifyError {
-  return new OcnotifyError("ERR_RECORD", `field "${field}": ${reason}`);
+/** Names the user and the folder too: something happened there of which nobody will be told. */
+function refused(record: Record<string, unknown>, field: string, reason: string): OcnotifyError {
+  const { user, mailbox } = record;
+  return new OcnotifyError(
+    "ERR_RECORD",
+    `field "${field}": ${reason} (user ${shown(user)}, mailbox ${shown(mailbox)})`,
+  );
 }
 
-function checkName(field: string, value: unknown, maxLength: number): void {
-  if (typeof value !== "string") throw refused(field, "not a string");
-  if (value === "") throw refused(field, "empty");
-  if (value.length > maxLength) throw refused(field, `${value.length} characters, at most ${maxLength} are allowed`);
-  if (CONTROL.test(value)) throw refused(field, "has a control character");
+/** A user is looked up by name, so the name must be the one that Dovecot has, and a key of memcached can carry it. */
+function checkUser(record: Record<string, unknown>): void {
+  checkName(record, "user", MAX_USER_LENGTH);
+  const user = record["user"] as string;
+  if (CONTROL.test(user)) throw refused(record, "user", "has a control character");
+  if (user.includes(REPLACEMENT)) throw refused(record, "user", "is not UTF-8 in Dovecot");
 }
 
-function checkField(field: string, value: unknown, type: FieldType): void {
+/** Folders may have control characters in their names: Dovecot does not refuse all of them, and finds others on disk. */
+function checkMailbox(record: Record<string, unknown>, field: string): void {
+  checkName(record, field, MAX_MAILBOX_LENGTH);
+  if ((record[field] as string).includes("\0")) throw refused(record, field, "has a NUL");
+}
+
+function checkName(record: Record<string, unknown>, field: string, maxLength: number): void {
+  const value = record[field];
+  if (typeof value !== "string") throw refused(record, field, "not a string");
+  if (value === "") throw refused(record, field, "empty");
+  if (value.length > maxLength) {
+    throw refused(record, field, `${value.length} characters, at most ${maxLength} are allowed`);
+  }
+}
+
+function checkSeparator(record: Record<string, unknown>, field: string): void {
+  const value = record[field];
+  if (typeof value !== "string" || value.length !== 1 || value === "\0" || value > "\u007f") {
+    throw refused(record, field, "not one ASCII character");
+  }
+}
+
+function checkField(record: Record<string, unknown>, field: string, type: FieldType): void {
+  const value = record[field];
   switch (type) {
     case "uint":
-      if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) throw refused(field, "not a number");
+      if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
+        throw refused(record, field, "not a number");
+      }
       return;
     case "string":
-      if (typeof value !== "string") throw refused(field, "not a string");
+      if (typeof value !== "string") throw refused(record, field, "not a string");
       return;
     // Goes to a resolver, a receiver or a terminal, where a control character means something.
     case "word":
-      if (typeof value !== "string") throw refused(field, "not a string");
-      if (CONTROL.test(value)) throw refused(field, "has a control character");
+      if (typeof value !== "string") throw refused(record, field, "not a string");
+      if (CONTROL.test(value)) throw refused(record, field, "has a control character");
       return;
     case "strings":
       if (!Array.isArray(value) || value.some((item) => typeof item !== "string")) {
-        throw refused(field, "not an array of strings");
+        throw refused(record, field, "not an array of strings");
       }
       return;
     case "uid-set": {
-      if (typeof value !== "string") throw refused(field, "not a sequence-set");
+      if (typeof value !== "string") throw refused(record, field, "not a sequence-set");
       const result = countUids(value);
-      if ("refused" in result) throw refused(field, `${result.refused}: ${shown(value)}`);
+      if ("refused" in result) throw refused(record, field, `${result.refused}: ${shown(value)}`);
     }
   }
 }
@@ -280,6 +325,6 @@ function checkMatching(record: Record<string, unknown>): void {
   const here = countUids(record["uids"] as string);
   const there = countUids(record["oldUids"] as string);
   if ("count" in here && "count" in there && here.count !== there.count) {
-    throw refused("oldUids", `${there.count} messages, but uids has ${here.count}`);
+    throw refused(record, "oldUids", `${there.count} messages, but uids has ${here.count}`);
   }
 }

@@ -11,6 +11,8 @@ const COMMA = 0x2c;
 const BACKSLASH = 0x5c;
 const CLOSING = 0x7d;
 const DELETE = 0x7f;
+/** The first byte of U+FFFD in UTF-8. */
+const PERHAPS_REPLACEMENT = 0xef;
 const START = '{"v":1,';
 /** Names longer than this are for `parseRecord` to judge. */
 const MAX_NAME = 1024;
@@ -53,6 +55,7 @@ const REQUIRED = (1 << EVENT) | (1 << USER) | (1 << MAILBOX) | (1 << SEP) | (1 <
 
 const any = (): boolean => true;
 const notEmpty = (text: string): boolean => text !== "";
+const withoutDelete = (text: string): boolean => !text.includes("\u007f");
 
 type FieldForm = readonly [name: string, kind: Field["kind"], slot: number, takes: Field["takes"]];
 
@@ -61,7 +64,7 @@ const FIELDS: readonly FieldForm[] = [
   ["event", SAME, EVENT, (text) => text === "MessageNew" || text === "MessageAppend"],
   ["user", NAME, USER, notEmpty],
   ["mailbox", SAME, MAILBOX, notEmpty],
-  ["sep", SAME, SEP, (text) => text.length === 1 && text <= "~"],
+  ["sep", SAME, SEP, (text) => text.length === 1 && text <= "\u007f"],
   ["uidvalidity", UINT, NONE, any],
   ["uids", NAME, UIDS, (text) => "count" in countUids(text)],
   ["size", UINT, NONE, any],
@@ -69,8 +72,8 @@ const FIELDS: readonly FieldForm[] = [
   ["service", TEXT, NONE, any],
   ["session", TEXT, NONE, any],
   ["cn", SAME, CN, (text) => text === "username" || text === "email"],
-  ["backend", SAME, BACKEND, any],
-  ["resolver", SAME, RESOLVER, any],
+  ["backend", SAME, BACKEND, withoutDelete],
+  ["resolver", SAME, RESOLVER, withoutDelete],
 ];
 const KEPT_SERVICE: FieldForm = ["service", SAME, SERVICE, any];
 
@@ -170,7 +173,9 @@ export class RecordScanner {
   /** @returns false for a text that is for `parseRecord` to judge */
   #keep(field: Field, line: Buffer, from: number, to: number): boolean {
     if (to - from > MAX_NAME) return false;
-    for (let at = from; at < to; at++) if (line[at] === DELETE) return false;
+    if (field.slot === USER) {
+      for (let at = from; at < to; at++) if (line[at] === DELETE || line[at] === PERHAPS_REPLACEMENT) return false;
+    }
     const text = this.#names.decode(line, from, to);
     if (!field.takes(text)) return false;
     this.#texts[field.slot] = text;

@@ -89,8 +89,22 @@ describe("scanning records", () => {
       { user: 'o"brien' },
       { subject: "Grüße" },
       { user: "j".repeat(1025) },
+      // For the parser to refuse.
+      { user: "del\u007f" },
+      { user: "\ufffd" },
+      { backend: "\u007f" },
+      { resolver: "\u007f" },
     ]) {
       assert.equal(scanned(scanner, JSON.stringify({ ...RECORD, ...change })), undefined, JSON.stringify(change));
+    }
+  });
+
+  it("takes odd names of folders too", () => {
+    const scanner = new RecordScanner();
+    for (const change of [{ mailbox: "del\u007fx" }, { mailbox: "c1\u009bx\ufffd" }, { sep: "\u007f" }, { sep: " " }]) {
+      const line = JSON.stringify({ ...RECORD, ...change });
+      assert.notEqual(scanned(scanner, line), undefined, line);
+      assert.deepEqual(scanned(scanner, line), parsed(line));
     }
   });
 
@@ -102,10 +116,10 @@ describe("scanning records", () => {
       fc.string({ unit: "binary" }),
       fc.nat(),
       fc.double(),
-      fc.constantFrom("1:3", "0", "", "email", "MessageAppend", "\u007f", "\\", 9007199254740992, -1),
+      fc.constantFrom("1:3", "0", "", "email", "MessageAppend", "\u007f", "\ufffd", "\\", 9007199254740992, -1),
     );
     const record = fc
-      .dictionary(fc.constantFrom(...Object.keys(RECORD), "by", "flags", "other"), value, { maxKeys: 3 })
+      .dictionary(fc.constantFrom(...Object.keys(RECORD), "by", "flags", "oldSep", "other"), value, { maxKeys: 3 })
       .map((changes) => JSON.stringify({ ...RECORD, ...changes }));
     // Also a character too many, too few or another, anywhere.
     const line = fc.tuple(record, fc.nat(), fc.nat(2), fc.string({ maxLength: 2 })).map(([text, at, cut, insert]) => {

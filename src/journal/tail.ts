@@ -399,7 +399,8 @@ export class Tail {
       if (progress === undefined) return undefined;
       const { code, message } = error as OcnotifyError;
       if (code === "ERR_RECORD_LOST") this.#unrecorded(progress.segment, message);
-      else this.#malformed(progress, offset, message);
+      // A line that is a record but cannot be believed is a change of which nobody is told.
+      else this.#malformed(progress, offset, message, code === "ERR_RECORD" ? "error" : "warn");
       return undefined;
     }
   }
@@ -414,12 +415,13 @@ export class Tail {
     }
   }
 
-  #malformed(progress: Progress, offset: number, reason: string): void {
+  #malformed(progress: Progress, offset: number, reason: string, level: "warn" | "error" = "warn"): void {
     this.counters.malformed++;
+    if (level === "error" && !this.#once.first(reason)) return;
     progress.malformed++;
     if (progress.malformed > MAX_TOLD) return;
     const last = progress.malformed === MAX_TOLD ? ". Further ones in this segment are only counted" : "";
-    this.#log.warn({ segment: progress.segment.name, offset }, `not a record, skipped: ${reason}${last}`);
+    this.#log[level]({ segment: progress.segment.name, offset }, `not a record, skipped: ${reason}${last}`);
   }
 
   #believes(uid: number, event: MailboxEvent): boolean {

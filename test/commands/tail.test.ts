@@ -88,6 +88,22 @@ describe("ocnotify tail", { concurrency: 4 }, () => {
     );
   });
 
+  test("prints where a message was with the separator that the name before has", async (t) => {
+    const workspace = world(t);
+    const old = { oldMailbox: "Archive.2026", oldSep: ".", oldUids: "9" };
+    workspace.write({ ts: ago(1), event: "MessageMove", mailbox: "Work/Sub", ...old });
+    const args = ["tail", "--journal", workspace.journal, "--no-follow", "--since", "10m"];
+    const { stdout } = await ocnotify(args);
+    assert.match(
+      stdout,
+      / MessageMove jdoe "Work\/Sub" sep="\/" uids="1" oldMailbox="Archive.2026" oldSep="." oldUids="9"\n$/,
+    );
+    assert.match(
+      (await ocnotify([...args, "--json"])).stdout,
+      /"oldMailbox":"Archive.2026","oldSep":".","oldUids":"9"/,
+    );
+  });
+
   test("tells of garbage on stderr and goes on", async (t) => {
     const workspace = world(t);
     workspace.writeRaw("garbage\n");

@@ -6,13 +6,16 @@ import { openImap } from "../helpers/imap.ts";
 
 /** What a record says of where and what: `MessageMove Work (/) 1 <- Archive.2026 (.) 7`. */
 function told(dovecot: RunningDovecot): string[] {
-  return dovecot.records().map(({ event, mailbox, sep, uids, oldMailbox, oldSep, oldUids }) => {
-    const of = (name: unknown, separator: unknown, set: unknown): string =>
-      `${String(name)} (${String(separator)})${set === undefined ? "" : ` ${String(set)}`}`;
-    const from = oldMailbox === undefined ? "" : ` <- ${of(oldMailbox, oldSep ?? sep, oldUids)}`;
+  return dovecot.records().map((record) => {
+    const { event, mailbox, sep, uids, oldMailbox, oldSep, oldUids } = record as Record<string, string | undefined>;
     assert.ok(oldSep === undefined || oldSep !== sep, "oldSep says what sep says");
-    return `${event} ${of(mailbox, sep, uids)}${from}`;
+    const from = oldMailbox === undefined ? "" : ` <- ${place(oldMailbox, oldSep ?? sep, oldUids)}`;
+    return `${event} ${place(mailbox, sep, uids)}${from}`;
   });
+}
+
+function place(name: string | undefined, separator: string | undefined, uids: string | undefined): string {
+  return `${name} (${separator})${uids === undefined ? "" : ` ${uids}`}`;
 }
 
 async function login(dovecot: RunningDovecot): Promise<ImapFlow> {
@@ -132,8 +135,9 @@ namespace uw {
         dovecot.clearJournal();
         await deliver(dovecot, "INBOX.INBOX");
         const records = dovecot.records().filter(({ event }) => event === "MessageNew");
-        assert.equal(records.length, 1);
-        const { mailbox = "", uids, uidvalidity } = records[0] ?? {};
+        const [record] = records;
+        assert.ok(record !== undefined && records.length === 1, `${records.length} records`);
+        const { mailbox = "", uids, uidvalidity } = record;
         const status = ["-f", "flow", "mailbox", "status", "-u", "jdoe", "uidvalidity uidnext", mailbox];
         assert.equal(
           (await dovecot.doveadm(status)).stdout.trim(),
@@ -231,11 +235,12 @@ namespace listed {
 });
 
 for (const format of ["maildir", "sdbox"] as const) {
+  const location = (is24: boolean, folder: string): string =>
+    is24 ? `mail_driver = ${format}\n  mail_path = ~/${folder}` : `location = ${format}:~/${folder}`;
+
   describe(`a namespace that is not listed on ${format}`, () => {
     let dovecot: RunningDovecot;
     let imap: ImapFlow;
-    const location = (is24: boolean, folder: string): string =>
-      is24 ? `mail_driver = ${format}\n  mail_path = ~/${folder}` : `location = ${format}:~/${folder}`;
 
     before(async () => {
       dovecot = await startDovecot({

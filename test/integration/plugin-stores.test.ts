@@ -6,8 +6,9 @@ import { openImap } from "../helpers/imap.ts";
 
 /** What a record says of where and what. */
 function told(dovecot: RunningDovecot): string[] {
-  return dovecot.records().map(({ event, user, mailbox, uids, oldMailbox, oldUids }) => {
-    const from = oldMailbox === undefined ? "" : ` <- ${String(oldMailbox)} ${String(oldUids)}`;
+  return dovecot.records().map((record) => {
+    const { event, user, mailbox, uids, oldMailbox, oldUids } = record as Record<string, string | undefined>;
+    const from = oldMailbox === undefined ? "" : ` <- ${oldMailbox} ${oldUids}`;
     return `${user}: ${event} ${mailbox}${uids === undefined ? "" : ` ${uids}`}${from}`;
   });
 }
@@ -28,10 +29,10 @@ for (const format of ["maildir", "mdbox"] as const) {
       const { code } = await deliverLda(dovecot, { user: "jdoe", mail: mail(name, `<${name}@x>`) });
       assert.equal(code, 0);
     };
-    /** A mail that only the second store has. A process of its own sees nothing that tells it from the user's own. */
-    const deliverToBackup = async (name: string): Promise<void> => {
+    /** A mail that only the second store has. */
+    const deliverToBackup = async (name: string, ...more: string[]): Promise<void> => {
       const store = is24 ? ["mail_driver=maildir", `mail_path=${backup}`] : [`mail_location=maildir:${backup}`];
-      const options = store.flatMap((setting) => ["-o", setting]);
+      const options = [...store, ...more].flatMap((setting) => ["-o", setting]);
       const { code, stderr } = await dovecot.doveadm([...options, "save", "-u", "jdoe"], mail(name, `<${name}@x>`));
       assert.equal(code, 0, stderr);
     };
@@ -115,6 +116,17 @@ for (const format of ["maildir", "mdbox"] as const) {
         told(dovecot).filter((record) => !record.startsWith("jdoe: MailboxCreate Anna")),
         ["jdoe: MessageAppend Anna/INBOX 1"],
       );
+    });
+
+    test("that a process has for itself is told as the user's own, unless the process is without the plugin", async () => {
+      await deliverToBackup("alone");
+      assert.deepEqual(
+        told(dovecot).map((record) => record.replace(/\d+$/, "")),
+        ["jdoe: MessageAppend INBOX "],
+      );
+      dovecot.clearJournal();
+      await deliverToBackup("without", "mail_plugins=");
+      assert.deepEqual(told(dovecot), []);
     });
 
     test("leaves the user's next delivery to be told", async () => {

@@ -239,6 +239,23 @@ describe("what is no record in the journal", () => {
     assert.equal(garbage?.["offset"], line({ user: "a" }).length);
   });
 
+  it("but tells of a change is one error that names user and folder, however often it comes", async () => {
+    const change = line({ user: "a\u0001b", mailbox: "Work" });
+    journal.append(SEGMENT, change.repeat(20) + line({ user: "c", mailbox: "Work", uids: "0" }));
+    const reader = await journal.read();
+    assert.equal(reader.tail.counters.malformed, 21);
+    assert.deepEqual(
+      journal.lines.map(({ level, msg }) => [level, msg]),
+      [
+        ["error", 'not a record, skipped: field "user": has a control character (user "a\\u0001b", mailbox "Work")'],
+        [
+          "error",
+          'not a record, skipped: field "uids": not a UID from 1 to 4294967295: "0" (user "c", mailbox "Work")',
+        ],
+      ],
+    );
+  });
+
   it("is logged five times a segment and counted always", async () => {
     journal.append(SEGMENT, "x\n".repeat(1000));
     const reader = await journal.read();

@@ -87,7 +87,8 @@ function* notificationsOfSet(event: MailboxEvent, settings: NotificationSettings
         const oldUid = old?.next();
         if (oldUid === undefined || oldUid.done === true) break;
         const type = event.event === "MessageMove" ? "ObjectMoved" : "ObjectCopied";
-        const from = { oldEml: emlName(oldUid.value), oldFolder: event.oldMailbox, oldSeparator: separator };
+        const { oldMailbox: oldFolder, oldSep: oldSeparator = separator } = event;
+        const from = { oldEml: emlName(oldUid.value), oldFolder, oldSeparator };
         yield { type, backend, eml, folder, separator, ...from };
         break;
       }
