@@ -25,21 +25,27 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   await mkdir(config.state_directory, { recursive: true }).catch((error: Error) => {
     throw new OcnotifyError("ERR_STATE_DIRECTORY", `state_directory: ${error.message}`, { cause: error });
   });
-  const since = new Date().toISOString();
+  const startedAt = performance.now();
   const owners = new Owners(await knownUids(config.journal.mail_users, log));
   const directory = new JournalDirectory(config.journal.directory, owners, log);
   const deliveries: Delivery[] = [];
   const status = (): Status => ({
     version,
     pid: process.pid,
-    since,
-    journal: { directory: directory.path, segments: directory.segments.size, ...directory.counters },
+    since: new Date(Date.now() - (performance.now() - startedAt)).toISOString(),
+    journal: {
+      directory: directory.path,
+      segments: directory.segments.size,
+      inotify: directory.inotify,
+      ...directory.counters,
+    },
     memory: { rssBytes: process.memoryUsage.rss() },
     destinations: Object.fromEntries(deliveries.map((delivery) => [delivery.name, delivery.status()])),
   });
   const server = await serveStatus(config.state_directory, status);
   try {
     await directory.open();
+    directory.probe();
     for (const [name, settings] of Object.entries(config.destinations)) {
       deliveries.push(await startDelivery(name, settings, config, directory, log.child({ destination: name })));
     }

@@ -147,7 +147,7 @@ export class Delivery implements Answers {
       done: this.#done,
       unreadBytes,
       lagRecords: unanswered + Math.ceil(unreadBytes / bytesPerRecord),
-      lagSeconds: oldest === undefined ? 0 : Math.max(0, Date.now() / 1e3 - oldest / 1e6),
+      lagSeconds: oldest === undefined ? 0 : Math.max(0, performance.now() - oldest) / 1_000,
       ...this.destination.status(),
     };
   }

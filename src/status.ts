@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import type { DeliveryStatus } from "./delivery.ts";
 import { OcnotifyError } from "./errors.ts";
+import type { Inotify } from "./journal/watch.ts";
 
 const SOCKET = "status.sock";
 const ASK_TIMEOUT_MS = 5_000;
@@ -12,11 +13,13 @@ const ASK_TIMEOUT_MS = 5_000;
 export interface Status {
   readonly version: string;
   readonly pid: number;
-  /** ISO 8601. */
+  /** ISO 8601, by the clock as it is now: it may have been set since. */
   readonly since: string;
   readonly journal: {
     readonly directory: string;
     readonly segments: number;
+    /** Where inotify is silent, the directory is listed every second. */
+    readonly inotify: Inotify;
     /** Files in the directory that are not read, by reason. */
     readonly untrusted: Readonly<Record<string, number>>;
   };

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { once } from "node:events";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { encodeResolverRecord, Resolver } from "../src/index.ts";
 import { bindPull } from "../src/protocols/sp/pull-socket.ts";
@@ -621,6 +621,31 @@ describe("the status of a daemon", { concurrency: 4 }, () => {
     assert.match(stdout, /^ {2}of these +1 filtered, 1 of no interest, 1 with nobody registered$/m);
     assert.match(stdout, /^ {2}sent +1 notifications/m);
     assert.match(stdout, /^ {2}behind +0 records/m);
+  });
+
+  test("says where inotify tells nothing, and so does check; what is recorded is told all the same", async (t) => {
+    const w = await world(t);
+    const peer = await w.receiver("jdoe");
+    const { journal, stateDir } = w.workspace;
+    const config = w.workspace.configFile({ destinations: { openchange: { resolver: w.memcached.config } } });
+    const preload = resolve(import.meta.dirname, "helpers/mute-inotify.mjs");
+    const daemon = await startDaemon({ journal, stateDir, config, preload });
+    w.running.push(daemon);
+    const warning = await daemon.logged("the warning", ({ level }) => level === "warn");
+    assert.match(warning.msg, /inotify does not tell of changes in the journal directory/);
+    w.workspace.write({});
+    await received(peer, 1);
+    const status = await ocnotify(["status", "--state-dir", stateDir]);
+    assert.match(
+      status.stdout,
+      /^journal \S+: 1 segments, listed every second since inotify does not tell of changes$/m,
+    );
+    const check = await ocnotify(["check", "--journal", journal, "--state-dir", stateDir]);
+    assert.match(
+      check.stdout,
+      /^warning daemon +inotify does not tell the daemon of changes.*\n +→ .*local file system/m,
+    );
+    assert.equal(daemon.log().filter(({ level }) => level === "warn").length, 1);
   });
 
   test("of a daemon that does not run is exit code 1 and one line", async (t) => {

@@ -134,6 +134,12 @@ export async function checkDaemon(config: Config): Promise<{ findings: Finding[]
     findings.push(fault("daemon", told, "systemctl restart ocnotify"));
   }
   findings.push(ok("daemon", `it runs (pid ${status.pid}) since ${status.since}`));
+  if (status.journal.inotify === "silent") {
+    const told = `inotify does not tell the daemon of changes in ${status.journal.directory}: it lists the directory every second`;
+    const remedy =
+      "put the journal on a local file system (not NFS, virtiofs or an overlay); journalctl -u ocnotify says if a limit is the cause";
+    findings.push(warning("daemon", told, remedy));
+  }
   for (const [name, destination] of Object.entries(status.destinations)) {
     const { lagRecords, lagSeconds, unreadBytes, unrecorded, untrusted, dropped } = destination;
     const behind = `${name} is ${lagRecords} records and ${lagSeconds.toFixed(1)} s behind, ${unreadBytes} bytes are not read`;

@@ -27,7 +27,7 @@ export function addStatus(program: Command): void {
 function describe(status: Status): string {
   const lines = [
     `ocnotify ${status.version}, pid ${status.pid}, since ${status.since}, ${mebibytes(status.memory.rssBytes)} resident`,
-    `journal ${status.journal.directory}: ${status.journal.segments} segments${counts(", not read: ", status.journal.untrusted)}`,
+    `journal ${status.journal.directory}: ${status.journal.segments} segments${silence(status)}${counts(", not read: ", status.journal.untrusted)}`,
   ];
   for (const [name, destination] of Object.entries(status.destinations)) {
     const d = destination;
@@ -43,6 +43,10 @@ function describe(status: Status): string {
     );
   }
   return `${lines.join("\n")}\n`;
+}
+
+function silence({ journal }: Status): string {
+  return journal.inotify === "silent" ? ", listed every second since inotify does not tell of changes" : "";
 }
 
 function counts(before: string, values: Readonly<Record<string, number>>): string {

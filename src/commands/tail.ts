@@ -46,7 +46,11 @@ export function addTail(program: Command): void {
       // Asked beforehand, so that what there is can be read at once, and --no-follow misses nothing.
       const writers = new Set(Array.from(directory.segments.values(), ({ uid }) => uid));
       for (const uid of writers) if (!owners.speaksForAll(uid)) await owners.learn(uid);
-      const since = (Date.now() - (options.since ?? 0)) * 1_000;
+      // What comes from now on is printed whatever its date: the clock may be set.
+      const found = new Map(Array.from(directory.segments.values(), (segment) => [segment, segment.size]));
+      const since = options.since === undefined ? Infinity : (Date.now() - options.since) * 1_000;
+      const isWanted = ({ stretch, offset, event }: EventRecord): boolean =>
+        event !== undefined && (event.ts >= since || offset >= (found.get(stretch.segment) ?? 0)) && wants(event);
       const wants = eventFilter({ events: options.event, users: options.user, mailboxes: options.mailbox });
       const tail = new Tail(directory, undefined, () => print(), log);
       const print = (): void => {
@@ -54,7 +58,7 @@ export function addTail(program: Command): void {
           const records: EventRecord[] = [];
           tail.read(records);
           for (const record of records) {
-            if (record.event !== undefined && record.event.ts >= since && wants(record.event)) {
+            if (record.event !== undefined && isWanted(record)) {
               process.stdout.write(`${options.json === true ? json(record.event) : describe(record.event)}\n`);
             }
             tail.answer(record.stretch, record.index);

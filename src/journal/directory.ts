@@ -1,16 +1,15 @@
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, statSync, unlinkSync, watch } from "node:fs";
-import type { BigIntStats, FSWatcher } from "node:fs";
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, unlinkSync } from "node:fs";
+import type { BigIntStats } from "node:fs";
 import { opendir } from "node:fs/promises";
 import { join } from "node:path";
-import { OcnotifyError } from "../errors.ts";
 import { Once, type Logger } from "../log.ts";
-import { Owners } from "./owners.ts";
+import { Growth } from "./growth.ts";
+import { confirmIdentity, isInode, unreadIdentity, type Identity } from "./identity.ts";
+import type { Owners } from "./owners.ts";
 import { MAY, remedyOf } from "./remedy.ts";
 import { parseSegmentName, type Segment } from "./segment.ts";
+import { DirectoryWatch, directoryError, type Inotify } from "./watch.ts";
 
-/** The kernel's queue of changes may overflow, unseen by us: so often the directory is listed anew all the same. */
-const RESCAN_MS = 60_000;
-const REOPEN_MS = 5_000;
 /**
  * Changes within this time after the last look are looked at together: under load, to look at each by itself would take
  * the processor from the deliveries that make them. The first after a while is looked at at once.
@@ -20,6 +19,8 @@ const MAX_OPEN_FILES = 64;
 /** A file with this much of nothing in it, and a hundredth of something at most, was made to keep a reader busy. */
 const MAX_HOLE = 1024n ** 3n;
 const MIN_DENSITY = 100n;
+/** Names that are looked at together while the directory is listed. */
+const LISTED_TOGETHER = 1024;
 
 export interface DirectoryCounters {
   /** Files in the directory that are not read, by reason. */
@@ -28,7 +29,7 @@ export interface DirectoryCounters {
 
 /**
  * The journal's directory: which segments there are, how far each is written, and their bytes. Shared by every
- * destination's tail. The kernel tells of changes (inotify), so an idle directory costs nothing.
+ * destination's tail.
  */
 export class JournalDirectory {
   readonly path: string;
@@ -42,21 +43,35 @@ export class JournalDirectory {
   readonly #listeners = new Set<(changed: readonly Segment[]) => void>();
   readonly #dirty = new Set<string>();
   readonly #retries = new Set<Segment>();
-  #watcher: FSWatcher | undefined;
-  /** The directory that is watched: another may take its name. */
-  #watched = "";
-  #rescan: NodeJS.Timeout | undefined;
-  #reopen: NodeJS.Timeout | undefined;
+  readonly #watch: DirectoryWatch;
+  /** Segments that were found to be others when they were opened, and of which nobody has been told. */
+  readonly #replaced: Segment[] = [];
+  /** Whether the directory has been listed: what is found from then on is new. */
+  #listed = false;
   #scheduled: NodeJS.Immediate | undefined;
   #delayed: NodeJS.Timeout | undefined;
   #refreshedAt = -Infinity;
-  #scanning: Promise<void> | undefined;
+  #scanning: Promise<readonly string[]> | undefined;
   #closed = false;
 
   constructor(path: string, owners: Owners, log: Logger) {
     this.path = path;
     this.owners = owners;
     this.#log = log;
+    this.#watch = new DirectoryWatch(
+      path,
+      {
+        changed: (name) => this.#markDirty(name),
+        list: () => this.#scan(),
+        relisted: () => this.#retry(),
+      },
+      log,
+    );
+  }
+
+  /** Whether the kernel tells of changes; the directory is listed every second otherwise. */
+  get inotify(): Inotify {
+    return this.#watch.inotify;
   }
 
   /**
@@ -65,20 +80,33 @@ export class JournalDirectory {
    */
   async open(): Promise<void> {
     try {
-      this.#watch();
+      this.#watch.open();
       await this.#scan();
     } catch (error) {
       this.close();
       throw directoryError(this.path, error);
     }
-    this.#rescan = setInterval(() => void this.#rescanNow(), RESCAN_MS);
-    this.#rescan.unref();
+    this.#listed = true;
+  }
+
+  /** Tries with a file of our own whether the kernel tells of changes; for the daemon, which owns the directory. */
+  probe(): void {
+    this.#watch.probe();
   }
 
   /** Calls `listener` with the segments that are new, have grown, shrunk or gone; returns how to stop that. */
   onChange(listener: (changed: readonly Segment[]) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Whether a segment is the file that had this identity, when a cursor was saved. */
+  isStill(segment: Segment, identity: Identity): boolean {
+    if (identity === segment.identity) return true;
+    if (!isInode(identity, segment.inode)) return false;
+    const confirmed = this.#confirm(segment, identity);
+    if (confirmed !== undefined) segment.identity = confirmed;
+    return confirmed !== undefined;
   }
 
   /** A segment could not be read for now: its listeners are called again with the next listing of the directory. */
@@ -109,9 +137,9 @@ export class JournalDirectory {
   remove(segment: Segment): boolean {
     const path = join(this.path, segment.name);
     try {
-      const stats = lstatSync(path, { bigint: true });
-      if (identityOf(stats) === segment.identity) {
-        if (Number(stats.size) !== segment.size) {
+      const { ino, size } = lstatSync(path, { bigint: true });
+      if (ino === segment.inode) {
+        if (Number(size) !== segment.size || (segment.size > 0 && this.#file(segment) === undefined)) {
           this.#markDirty(segment.name);
           return false;
         }
@@ -135,92 +163,45 @@ export class JournalDirectory {
 
   close(): void {
     this.#closed = true;
-    this.#watcher?.close();
-    clearInterval(this.#rescan);
-    clearInterval(this.#reopen);
+    this.#watch.close();
     clearImmediate(this.#scheduled);
     clearTimeout(this.#delayed);
     for (const segment of this.#files.keys()) this.#closeFile(segment);
   }
 
-  #watch(): void {
-    this.#watched = identityOf(statSync(this.path, { bigint: true }));
-    const watcher = watch(this.path, (_event, name) => {
-      // A change without a name, or one of the directory itself, can mean anything.
-      if (name === null || parseSegmentName(name) === undefined) this.#checkDirectory();
-      else this.#markDirty(name);
-    });
-    watcher.on("error", (error) => this.#lost(error));
-    this.#watcher = watcher;
+  /** What could not be read is offered again. */
+  #retry(): void {
+    const retries = [...this.#retries].filter(({ gone }) => !gone);
+    this.#retries.clear();
+    this.#tell(retries);
   }
 
-  #checkDirectory(): void {
-    try {
-      if (identityOf(statSync(this.path, { bigint: true })) === this.#watched) return;
-    } catch (error) {
-      this.#lost(error as Error);
-      return;
-    }
-    // Another directory stands in its place.
-    this.#watcher?.close();
-    if (this.#reopened()) void this.#rescanNow();
-  }
-
-  /** The directory is gone: mails are still delivered, so watch out for its return. That is work: it keeps us alive. */
-  #lost(error: Error): void {
-    if (this.#closed || this.#reopen !== undefined) return;
-    this.#watcher?.close();
-    this.#watcher = undefined;
-    this.#log.error(`${directoryError(this.path, error).message}. Looking for it every ${REOPEN_MS / 1000} s`);
-    this.#reopen = setInterval(() => {
-      if (!this.#reopened()) return;
-      clearInterval(this.#reopen);
-      this.#reopen = undefined;
-      void this.#rescanNow();
-    }, REOPEN_MS);
-  }
-
-  #reopened(): boolean {
-    try {
-      this.#watch();
-    } catch (error) {
-      this.#lost(error as Error);
-      return false;
-    }
-    this.#log.info({ directory: this.path }, "the journal directory is back");
-    return true;
-  }
-
-  async #rescanNow(): Promise<void> {
-    try {
-      if (this.#watcher !== undefined) this.#checkDirectory();
-      await this.#scan();
-      const retries = [...this.#retries].filter(({ gone }) => !gone);
-      this.#retries.clear();
-      this.#tell(retries);
-    } catch (error) {
-      if (this.#watcher !== undefined) this.#lost(error as Error);
-    }
-  }
-
-  async #scan(): Promise<void> {
+  async #scan(): Promise<readonly string[]> {
     this.#scanning ??= this.#list().finally(() => {
       this.#scanning = undefined;
     });
     return this.#scanning;
   }
 
-  async #list(): Promise<void> {
+  /** Looks at every segment. @returns the first of those that had changed without a word of the kernel, as yet */
+  async #list(): Promise<readonly string[]> {
     const before = new Set(this.segments.keys());
+    const untold: string[] = [];
+    const names: string[] = [];
+    const look = (): void => {
+      const changed = this.#refresh(names.splice(0));
+      untold.push(...changed.slice(0, LISTED_TOGETHER - untold.length));
+    };
     for await (const entry of await opendir(this.path, { bufferSize: 256 })) {
-      if (this.#closed) return;
+      if (this.#closed) return [];
       if (parseSegmentName(entry.name) === undefined) continue;
       before.delete(entry.name);
-      this.#dirty.add(entry.name);
-      if (this.#dirty.size >= 1024) this.#refresh();
+      names.push(entry.name);
+      if (names.length >= LISTED_TOGETHER) look();
     }
-    for (const name of before) this.#dirty.add(name);
-    this.#refresh();
+    for (const name of before) names.push(name);
+    look();
+    return untold;
   }
 
   #markDirty(name: string): void {
@@ -235,16 +216,24 @@ export class JournalDirectory {
     }
   }
 
-  #refresh(): void {
+  /**
+   * Looks at what the kernel has told of, then at what was listed.
+   * @returns which of what was listed had changed, and had not been told of
+   */
+  #refresh(listed: readonly string[] = []): string[] {
     clearImmediate(this.#scheduled);
     clearTimeout(this.#delayed);
     this.#scheduled = undefined;
     this.#delayed = undefined;
     this.#refreshedAt = performance.now();
-    const changed: Segment[] = [];
+    const changed = this.#replaced.splice(0);
     for (const name of this.#dirty) this.#look(name, changed);
     this.#dirty.clear();
+    const told = changed.length;
+    for (const name of listed) this.#look(name, changed);
+    const untold = changed.slice(told).map(({ name }) => name);
     this.#tell(changed);
+    return untold;
   }
 
   #tell(changed: readonly Segment[]): void {
@@ -261,7 +250,7 @@ export class JournalDirectory {
       const { code } = error as NodeJS.ErrnoException;
       if (code !== "ENOENT") this.#distrust(name, `cannot be looked at (${code})`);
     }
-    if (known !== undefined && (stats === undefined || identityOf(stats) !== known.identity)) {
+    if (known !== undefined && (stats === undefined || !this.#seemsTheSame(known, stats))) {
       this.#forget(known);
       changed.push(known);
     }
@@ -276,18 +265,69 @@ export class JournalDirectory {
       return;
     }
     this.#untrusted.delete(name);
-    const size = Number(stats.size);
-    const modified = Number(stats.mtimeMs);
     const current = this.segments.get(name);
     if (current === undefined) {
-      const uid = Number(stats.uid);
-      const segment = { name, bucket: parsed.bucket, uid, identity: identityOf(stats), size, modified, gone: false };
+      const segment = this.#segmentOf(name, parsed.bucket, stats);
       this.segments.set(name, segment);
       changed.push(segment);
-    } else if (current.size !== size) {
-      current.size = size;
-      current.modified = modified;
-      changed.push(current);
+      return;
+    }
+    const size = Number(stats.size);
+    current.modified = Number(stats.mtimeMs);
+    if (current.size === size) return;
+    current.growth.changed(current.size, size, this.#refreshedAt);
+    current.writtenAt = this.#refreshedAt;
+    current.size = size;
+    changed.push(current);
+  }
+
+  #segmentOf(name: string, bucket: number, stats: BigIntStats): Segment {
+    const now = this.#refreshedAt;
+    const size = Number(stats.size);
+    const modified = Number(stats.mtimeMs);
+    return {
+      name,
+      bucket,
+      uid: Number(stats.uid),
+      inode: stats.ino,
+      identity: unreadIdentity(stats.ino),
+      size,
+      modified,
+      growth: new Growth(size, now),
+      foundAt: this.#listed ? Math.ceil(now) : -Infinity,
+      writtenAt: this.#listed ? now : now - Math.max(0, Date.now() - modified),
+      gone: false,
+    };
+  }
+
+  /** Whether the file under a segment's name is that segment, as far as can be said without reading what is new. */
+  #seemsTheSame(segment: Segment, stats: BigIntStats): boolean {
+    if (stats.ino !== segment.inode) return false;
+    const size = Number(stats.size);
+    // Growth is looked at when it is read.
+    if (size > segment.size || (size === segment.size && Number(stats.mtimeMs) === segment.modified)) return true;
+    if (this.#files.has(segment)) {
+      // An inode that is open is not used for another file, so this one was cut, and may begin otherwise now.
+      if (size < segment.size) {
+        this.#closeFile(segment);
+        segment.identity = unreadIdentity(segment.inode);
+      }
+      return true;
+    }
+    return this.#confirm(segment, segment.identity) !== undefined;
+  }
+
+  /** What a segment is when it begins as the identity says; undefined for another file that has got the same inode. */
+  #confirm(segment: Segment, identity: Identity): Identity | undefined {
+    let file: number | undefined;
+    try {
+      file = this.#open(segment);
+      return confirmIdentity(file, fstatSync(file, { bigint: true }).ino, identity);
+    } catch {
+      // What cannot be read has not been read before, or is looked at when it can.
+      return identity;
+    } finally {
+      if (file !== undefined) closeSync(file);
     }
   }
 
@@ -316,13 +356,18 @@ export class JournalDirectory {
     if (segment.gone || this.#closed) return undefined;
     let file: number | undefined;
     try {
-      // O_NONBLOCK: should a FIFO have taken its place, opening it must not hang.
-      file = openSync(join(this.path, segment.name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-      if (identityOf(fstatSync(file, { bigint: true })) !== segment.identity) {
+      file = this.#open(segment);
+      const stats = fstatSync(file, { bigint: true });
+      const identity =
+        faultOf(stats, segment.uid) === undefined ? confirmIdentity(file, stats.ino, segment.identity) : undefined;
+      if (identity === undefined) {
         closeSync(file);
+        this.#forget(segment);
+        this.#replaced.push(segment);
         this.#markDirty(segment.name);
         return undefined;
       }
+      segment.identity = identity;
     } catch (error) {
       if (file !== undefined) closeSync(file);
       this.retryLater(segment);
@@ -343,17 +388,17 @@ export class JournalDirectory {
     return file;
   }
 
+  #open({ name }: Segment): number {
+    // O_NONBLOCK: should a FIFO have taken its place, opening it must not hang.
+    return openSync(join(this.path, name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  }
+
   #closeFile(segment: Segment): void {
     const file = this.#files.get(segment);
     if (file === undefined) return;
     this.#files.delete(segment);
     closeSync(file);
   }
-}
-
-/** Not the device: its number may be another one after a reboot. */
-function identityOf(stats: BigIntStats): string {
-  return `${stats.ino}:${stats.birthtimeNs}`;
 }
 
 /** Why a file is not a segment that its writer made, or undefined when it is one. */
@@ -365,22 +410,4 @@ function faultOf(stats: BigIntStats, euid: number): string | undefined {
   const filled = stats.blocks * 512n;
   if (stats.size - filled > MAX_HOLE && stats.size / MIN_DENSITY > filled) return "a file that is mostly a hole";
   return undefined;
-}
-
-function directoryError(path: string, error: unknown): OcnotifyError {
-  const { code, message } = error as NodeJS.ErrnoException;
-  const usual =
-    code === "ENOENT"
-      ? `Create it: install -d -m 3733 -o <user of the daemon> -g <its group> ${path}`
-      : code === "EACCES"
-        ? "It must belong to the daemon's user, with mode 3733"
-        : code === "ENOTDIR"
-          ? "Name a directory"
-          : code === "ENOSPC" || code === "EMFILE"
-            ? "Raise fs.inotify.max_user_watches, fs.inotify.max_user_instances or the limit of open files"
-            : message;
-  const remedy = remedyOf(code, path, MAY.read + MAY.search, usual);
-  const what =
-    code === "ENOENT" ? "does not exist" : code === "EACCES" ? "may not be listed" : `cannot be read (${code})`;
-  return new OcnotifyError("ERR_JOURNAL_DIRECTORY", `journal directory ${path} ${what}. ${remedy}`, { cause: error });
 }

@@ -41,7 +41,7 @@ export class Owners {
   /** Whether `nameOf(uid)` is known well enough to be asked. */
   knows(uid: number): boolean {
     const known = this.#names.get(uid);
-    return known !== undefined && known.until > Date.now();
+    return known !== undefined && known.until > performance.now();
   }
 
   /** Looks the name of a uid up where the system does (files, LDAP, …). False when the system gave no answer. */
@@ -65,7 +65,7 @@ export class Owners {
       this.#asking.delete(uid);
     }
     if (this.#names.size >= MAX_KNOWN) this.#names.clear();
-    this.#names.set(uid, { name, until: Date.now() + BELIEVED_MS });
+    this.#names.set(uid, { name, until: performance.now() + BELIEVED_MS });
     return true;
   }
 }

@@ -5,9 +5,10 @@ import { BUCKET_SECONDS, type Segment } from "./segment.ts";
 const SWEEP_MS = 60_000;
 
 /**
- * Deletes segments that are of no more use: everybody is past their end, and they are older than the retention, by
- * their bucket and by their last write. A writer whose clock is behind may yet open an old one; it looks after its
- * write whether the file is still there.
+ * Deletes segments that are of no more use: everybody is past their end, and nothing was written to them for as long as the
+ * retention, by the process's clock. What the wall clock says, which may be set, decides only which segment is being
+ * written to now. A writer may yet open another one when its clock is set; it looks after its write whether the file is
+ * still there.
  */
 export class Retention {
   readonly #directory: JournalDirectory;
@@ -24,17 +25,23 @@ export class Retention {
   }
 
   start(): void {
-    this.#timer = setInterval(() => this.sweep(Date.now()), SWEEP_MS);
+    this.#timer = setInterval(() => this.sweep(performance.now(), Date.now()), SWEEP_MS);
     this.#timer.unref();
   }
 
-  /** @param now milliseconds of unix time @returns how many were deleted */
-  sweep(now: number): number {
+  /**
+   * @param now milliseconds of the process's clock
+   * @param unixMs milliseconds of unix time
+   * @returns how many were deleted
+   */
+  sweep(now: number, unixMs: number): number {
     const before = now - this.#retentionMs;
+    const current = Math.floor(unixMs / 1_000 / BUCKET_SECONDS);
     let deleted = 0;
     for (const segment of this.#directory.segments.values()) {
-      const ended = (segment.bucket + 1) * BUCKET_SECONDS * 1_000;
-      if (ended > before || segment.modified > before || !this.#isPast(segment)) continue;
+      // A writer opens that of one moment and writes in the next.
+      if (Math.abs(segment.bucket - current) <= 1) continue;
+      if (segment.writtenAt > before || !this.#isPast(segment)) continue;
       if (this.#directory.remove(segment)) deleted++;
     }
     if (deleted > 0) this.#log.debug({ deleted }, "old segments of the journal deleted");

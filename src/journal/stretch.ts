@@ -28,16 +28,22 @@ export class Stretch {
   readonly from: number;
   /** When the first of its changes happened, in microseconds of unix time; the others were at most a second later. */
   readonly ts: number;
+  /** The same in whole milliseconds of the process's clock, which nobody sets; at most the time of reading. */
+  readonly happenedAt: number;
+  /** When all of its records had been seen in the journal, by the same clock. */
+  readonly seenAt: number;
   #records = 0;
   /** One bit for each record that needs an answer. */
   #open = 0;
   /** For records that need more than one: how many beyond it. */
   #further: Map<number, number> | undefined;
 
-  constructor(progress: Progress, from: number, ts: number) {
+  constructor(progress: Progress, from: number, ts: number, happenedAt: number, seenAt: number) {
     this.progress = progress;
     this.from = from;
     this.ts = ts;
+    this.happenedAt = happenedAt;
+    this.seenAt = seenAt;
   }
 
   get segment(): Segment {

@@ -5,6 +5,7 @@ import { Queue } from "../queue.ts";
 import type { RecordScanner } from "../record-scanner.ts";
 import { Chain } from "./chain.ts";
 import type { Cursor } from "./cursor.ts";
+import { Dates } from "./dates.ts";
 import type { JournalDirectory } from "./directory.ts";
 import { LONG_BACKLOG, Overtaking } from "./overtaking.ts";
 import { Progress } from "./progress.ts";
@@ -53,6 +54,7 @@ export class Tail {
   readonly #turns = new Queue<Chain>();
   readonly #chunk = Buffer.allocUnsafe(CHUNK);
   readonly #line = Buffer.allocUnsafe(MAX_LINE + 1);
+  readonly #dates = new Dates();
   readonly #scanner: RecordScanner | undefined;
   readonly #wake: () => void;
   readonly #stopListening: () => void;
@@ -101,12 +103,14 @@ export class Tail {
     return bytes;
   }
 
-  /** When the oldest event that is not yet answered happened, in microseconds of unix time; undefined when none is. */
+  /** When the oldest event that is not yet answered happened, by the process's clock; undefined when none is. */
   get oldest(): number | undefined {
     let oldest: number | undefined;
     for (const { unanswered } of this.#progress.values()) {
       const first = unanswered.values().next();
-      if (first.done !== true && (oldest === undefined || first.value.ts < oldest)) oldest = first.value.ts;
+      if (first.done === true) continue;
+      const { happenedAt } = first.value;
+      if (oldest === undefined || happenedAt < oldest) oldest = happenedAt;
     }
     return oldest;
   }
@@ -188,7 +192,8 @@ export class Tail {
 
   #follow(segment: Segment, cursor: Cursor | undefined): void {
     const saved = cursor?.get(segment.name);
-    const known = saved !== undefined && saved.identity === segment.identity && saved.offset <= segment.size;
+    const known =
+      saved !== undefined && saved.offset <= segment.size && this.#directory.isStill(segment, saved.identity);
     const progress = new Progress(segment, known ? saved.offset : 0);
     this.#progress.set(segment, progress);
     this.#enqueue(progress);
@@ -278,6 +283,7 @@ export class Tail {
     if (progress.ahead.size >= MAX_AHEAD) return true;
     const chunk = this.#chunk;
     const read = this.#directory.read(segment, from, chunk, Math.min(CHUNK, segment.size - from));
+    this.#dates.read(segment, from + read);
     let stretch: Stretch | undefined;
     let at = 0;
     for (;;) {
@@ -290,7 +296,7 @@ export class Tail {
         // Answered with what is far behind it, one would hold the cursor for longer than need be.
         stretch = undefined;
       } else {
-        if (stretch?.takes(event.ts) !== true) stretch = new Stretch(progress, from + at, event.ts);
+        if (stretch?.takes(event.ts) !== true) stretch = this.#stretchOf(progress, from + at, event.ts);
         progress.ahead.set(from + at, stretch);
         this.#add(stretch, from + at, event, records);
       }
@@ -319,6 +325,7 @@ export class Tail {
       return;
     }
     const from = progress.readAt;
+    this.#dates.read(segment, from + read);
     this.#stretch = undefined;
     let at = 0;
     while (at < read && !progress.distrusted) {
@@ -364,11 +371,15 @@ export class Tail {
     if (!this.#mayName(progress, offset, event)) return;
     let stretch = this.#stretch;
     if (stretch?.progress !== progress || !stretch.takes(event.ts)) {
-      stretch = new Stretch(progress, offset, event.ts);
+      stretch = this.#stretchOf(progress, offset, event.ts);
       progress.unanswered.add(stretch);
       this.#stretch = stretch;
     }
     this.#add(stretch, offset, event, records);
+  }
+
+  #stretchOf(progress: Progress, offset: number, ts: number): Stretch {
+    return new Stretch(progress, offset, ts, this.#dates.happenedAt(ts), this.#dates.seenAt);
   }
 
   #add(stretch: Stretch, offset: number, event: MailboxEvent, records: EventRecord[]): void {

@@ -50,6 +50,20 @@ describe("ocnotify tail", { concurrency: 4 }, () => {
     assert.equal(tail.stderr(), "");
   });
 
+  test("prints what comes whatever its date, should the clock be set", async (t) => {
+    const workspace = world(t);
+    workspace.write({ uids: "1", ts: ago(-120) });
+    const tail = startProgram([CLI, "tail", "--journal", workspace.journal, "--json"]);
+    t.after(() => tail.stop("SIGKILL"));
+    // What comes while it starts is what was there.
+    const printed = (): boolean => {
+      if (tail.stdout() === "") workspace.write({ uids: "2", ts: ago(120) });
+      return tail.stdout() !== "";
+    };
+    await waitFor("an event of two hours ago", printed, 20_000);
+    assert.ok(!tail.stdout().includes('"uids":"1"'), "what was there is not printed, though its date is yet to come");
+  });
+
   test("--since begins with what happened so long ago", async (t) => {
     const workspace = world(t);
     workspace.write({ uids: "1", ts: ago(120) }, { uids: "2", ts: ago(20) }, { uids: "3", ts: ago(5) });

@@ -5,7 +5,9 @@ import { pino } from "pino";
 import type { EventRecord } from "../../src/journal/stretch.ts";
 import type { Cursor } from "../../src/journal/cursor.ts";
 import { JournalDirectory } from "../../src/journal/directory.ts";
+import { Growth } from "../../src/journal/growth.ts";
 import { Owners } from "../../src/journal/owners.ts";
+import type { Segment } from "../../src/journal/segment.ts";
 import { Tail } from "../../src/journal/tail.ts";
 import type { Logger } from "../../src/log.ts";
 
@@ -41,6 +43,13 @@ export function line(fields: Record<string, unknown> = {}): string {
 /** `<bucket>.<uid>.ndjson` */
 export function segmentName(bucket: number, uid = OWN_UID): string {
   return `${bucket}.${uid}.ndjson`;
+}
+
+/** A segment of which there is no file. */
+export function noSegment(fields: Partial<Segment> = {}): Segment {
+  const name = segmentName(1, 0);
+  const times = { modified: 0, growth: new Growth(0, 0), foundAt: 0, writtenAt: 0 };
+  return { name, bucket: 1, uid: 0, inode: 1n, identity: "1:0:", size: 0, gone: false, ...times, ...fields };
 }
 
 /** A journal in a folder of its own, and who reads it. */

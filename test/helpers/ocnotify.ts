@@ -63,6 +63,9 @@ export interface DaemonOptions {
   /** Further arguments of `ocnotify run`. */
   args?: readonly string[];
   level?: string;
+  /** A module that is loaded before the program. */
+  preload?: string;
+  env?: Readonly<Record<string, string>>;
 }
 
 /** Starts `ocnotify run` and waits until it says that it is ready. */
@@ -70,7 +73,11 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
   const args = ["run", "--journal", options.journal, "--state-dir", options.stateDir, "--log-format", "json"];
   args.push("--log-level", options.level ?? "info", ...(options.args ?? []));
   if (options.config !== undefined) args.push("--config", options.config);
-  const child = spawn(process.execPath, [CLI, ...args], { stdio: ["ignore", "inherit", "pipe"] });
+  const node = options.preload === undefined ? [] : ["--import", options.preload];
+  const child = spawn(process.execPath, [...node, CLI, ...args], {
+    stdio: ["ignore", "inherit", "pipe"],
+    env: { ...process.env, ...options.env },
+  });
   let text = "";
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
   const log: RunningDaemon["log"] = () =>

@@ -3,6 +3,8 @@ import { describe, it } from "node:test";
 import { Owners, uidsOfUsers } from "../../src/journal/owners.ts";
 import { OWN_UID, STRANGE_UID } from "../helpers/journal.ts";
 
+const YEAR_MS = 365 * 24 * 60 * 60_000;
+
 describe("mail users", () => {
   it("are named, or numbered", async () => {
     assert.deepEqual(await uidsOfUsers(["root", 5000, "5001"]), [0, 5000, 5001]);
@@ -33,6 +35,17 @@ describe("whom the owner of a segment speaks for", () => {
     await owners.learn(STRANGE_UID);
     assert.equal(owners.knows(STRANGE_UID), true);
     assert.equal(owners.nameOf(STRANGE_UID), undefined);
+  });
+
+  it("is believed for ten minutes, however the clock is set meanwhile", async (t) => {
+    const owners = new Owners([]);
+    await owners.learn(0);
+    const { now } = performance;
+    t.mock.timers.enable({ apis: ["Date"], now: Date.now() + YEAR_MS });
+    assert.equal(owners.knows(0), true, "set ahead");
+    t.mock.timers.setTime(0);
+    t.mock.method(performance, "now", () => now.call(performance) + 11 * 60_000);
+    assert.equal(owners.knows(0), false, "set back");
   });
 
   it("is asked once at a time, however many want to know", async () => {

@@ -8,6 +8,7 @@ import { line, NOT_ROOT, type Reader, segmentName, STRANGE_UID, TestJournal } fr
 import { waitFor } from "../helpers/wait.ts";
 
 const HOUR = 3_600_000;
+const YEAR = 365 * 24 * HOUR;
 const NOW = Date.now();
 const OLD = segmentName(bucketOf(NOW - 3 * HOUR));
 
@@ -32,8 +33,14 @@ function touch(name: string, ageMs: number): void {
   utimesSync(journal.file(name), (NOW - ageMs) / 1000, (NOW - ageMs) / 1000);
 }
 
-function retentionOf(reader: Reader): Retention {
-  return new Retention(reader.directory, HOUR, (segment) => reader.tail.isPast(segment), journal.log);
+function answerAll({ records, tail }: Reader): void {
+  for (const { stretch, index } of records) tail.answer(stretch, index);
+}
+
+/** Deletes what is to be deleted `laterMs` from now, when the wall clock has been set by `setMs` besides. */
+function sweep({ directory, tail }: Reader, laterMs = 0, setMs = 0): number {
+  const retention = new Retention(directory, HOUR, (segment) => tail.isPast(segment), journal.log);
+  return retention.sweep(performance.now() + laterMs, Date.now() + laterMs + setMs);
 }
 
 describe("retention", () => {
@@ -45,8 +52,8 @@ describe("retention", () => {
     write(lately, line({ user: "c" }), HOUR / 2);
     write(segmentName(1), "", 3 * HOUR);
     const reader = await journal.read();
-    for (const record of reader.records) reader.tail.answer(record.stretch, record.index);
-    assert.equal(retentionOf(reader).sweep(NOW), 2);
+    answerAll(reader);
+    assert.equal(sweep(reader), 2);
     assert.deepEqual(
       [OLD, segmentName(1), young, lately].map((name) => existsSync(journal.file(name))),
       [false, false, true, true],
@@ -59,38 +66,38 @@ describe("retention", () => {
     write(OLD, line({ user: "a" }) + line({ user: "b" }), 3 * HOUR);
     const reader = await journal.read();
     const [a, b] = reader.records as [EventRecord, EventRecord];
-    const retention = retentionOf(reader);
     reader.tail.answer(b.stretch, b.index);
-    assert.equal(retention.sweep(NOW), 0);
+    assert.equal(sweep(reader), 0);
     reader.tail.answer(a.stretch, a.index);
-    assert.equal(retention.sweep(NOW), 1);
+    assert.equal(sweep(reader), 1);
   });
 
   it("never deletes what has not been read", async () => {
     write(OLD, line(), 3 * HOUR);
     const directory = await journal.open();
-    assert.equal(new Retention(directory, HOUR, () => false, journal.log).sweep(NOW), 0);
+    assert.equal(new Retention(directory, HOUR, () => false, journal.log).sweep(performance.now(), NOW), 0);
     assert.ok(existsSync(journal.file(OLD)));
   });
 
   it("never deletes what is still being written, though its name be old", async () => {
     write(OLD, line({ user: "a" }), 3 * HOUR);
     const reader = await journal.read();
-    for (const record of reader.records) reader.tail.answer(record.stretch, record.index);
+    answerAll(reader);
     journal.append(OLD, line({ user: "late" }));
     touch(OLD, 3 * HOUR);
-    assert.equal(retentionOf(reader).sweep(NOW), 0, "written since it was looked at");
+    assert.equal(sweep(reader), 0, "written since it was looked at");
     await waitFor("the late record", () => reader.users.includes("late"));
-    for (const record of reader.records) reader.tail.answer(record.stretch, record.index);
-    assert.equal(retentionOf(reader).sweep(NOW), 1);
+    answerAll(reader);
+    assert.equal(sweep(reader), 0, "its last write has just been seen, whatever the file's date is");
+    assert.equal(sweep(reader, HOUR + 1_000), 1);
   });
 
   it("deletes an old segment whose end is torn", async () => {
     write(OLD, line({ user: "a" }) + line({ user: "torn" }).slice(0, 20), 3 * HOUR);
     const reader = await journal.read();
-    assert.equal(retentionOf(reader).sweep(NOW), 0);
-    for (const record of reader.records) reader.tail.answer(record.stretch, record.index);
-    assert.equal(retentionOf(reader).sweep(NOW), 1);
+    assert.equal(sweep(reader), 0);
+    answerAll(reader);
+    assert.equal(sweep(reader), 1);
   });
 
   it("never deletes what it does not trust", { skip: NOT_ROOT }, async () => {
@@ -103,19 +110,51 @@ describe("retention", () => {
     writeFileSync(journal.file("README"), "not a segment");
     const reader = await journal.read();
     await waitFor("the system to be asked", () => reader.tail.counters.untrusted === 1);
-    assert.equal(retentionOf(reader).sweep(NOW), 0);
+    assert.equal(sweep(reader), 0);
     for (const name of [foreign, lying, "README"]) assert.ok(existsSync(journal.file(name)), name);
   });
 
   it("leaves no trace of a deleted segment behind: the next of that name is read from its start", async () => {
     write(OLD, line({ user: "a" }), 3 * HOUR);
     const reader = await journal.read();
-    for (const record of reader.records) reader.tail.answer(record.stretch, record.index);
+    answerAll(reader);
     const segment = reader.directory.segments.get(OLD);
     assert.ok(segment !== undefined && reader.tail.isPast(segment));
-    assert.equal(retentionOf(reader).sweep(NOW), 1);
+    assert.equal(sweep(reader), 1);
     assert.equal(reader.tail.isPast(segment), false, "the reader has forgotten it");
     write(OLD, line({ user: "b" }), 0);
     await waitFor("the new segment's record", () => reader.users.includes("b"));
+  });
+
+  it("keeps what is done with for its time, though the clock be set ahead", async () => {
+    const reader = await journal.read();
+    const name = segmentName(bucketOf(NOW));
+    journal.append(name, line({ user: "a" }));
+    await waitFor("the record", () => reader.records.length === 1);
+    answerAll(reader);
+    assert.equal(sweep(reader, 0, YEAR), 0);
+    assert.equal(sweep(reader, HOUR / 2, YEAR), 0);
+    assert.equal(sweep(reader, HOUR + 1_000, YEAR), 1);
+  });
+
+  it("deletes also what was written while the clock was years ahead, and years back", async () => {
+    const ahead = segmentName(bucketOf(NOW + YEAR));
+    const back = segmentName(bucketOf(NOW - YEAR));
+    write(ahead, line({ user: "a" }), -YEAR);
+    const reader = await journal.read();
+    write(back, line({ user: "b" }), YEAR);
+    await waitFor("both records", () => reader.records.length === 2);
+    answerAll(reader);
+    assert.equal(sweep(reader), 0, "nobody knows how old the one is, and the other has just come");
+    assert.equal(sweep(reader, HOUR + 1_000), 2);
+    assert.deepEqual([existsSync(journal.file(ahead)), existsSync(journal.file(back))], [false, false]);
+  });
+
+  it("leaves the segment that is being written to now, though it be quiet", async () => {
+    write(OLD, line({ user: "a" }), 3 * HOUR);
+    const reader = await journal.read();
+    answerAll(reader);
+    assert.equal(sweep(reader, 0, -3 * HOUR), 0, "the clock was set back to its time");
+    assert.equal(sweep(reader), 1);
   });
 });

@@ -3,11 +3,10 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { Progress } from "../../src/journal/progress.ts";
 import { Stretch } from "../../src/journal/stretch.ts";
-
-const SEGMENT = { name: "1.0.ndjson", bucket: 1, uid: 0, identity: "1", size: 0, modified: 0, gone: false };
+import { noSegment } from "../helpers/journal.ts";
 
 function stretchOf(records: number): Stretch {
-  const stretch = new Stretch(new Progress(SEGMENT, 0), 0, 0);
+  const stretch = new Stretch(new Progress(noSegment(), 0), 0, 0, 0, 0);
   for (let index = 0; index < records; index++) assert.equal(stretch.add(), index);
   return stretch;
 }

@@ -46,7 +46,7 @@ export class Chunk {
       const index = receipts[at + 1] as number;
       const offset = receipts[at + 2] as number;
       const record = { stretch, index, offset, event: undefined };
-      yield { record, route: receipts[at + 3] as Route, ts: stretch.ts, unencoded: 1 };
+      yield { record, route: receipts[at + 3] as Route, unencoded: 1 };
     }
   }
 }

@@ -88,7 +88,7 @@ interface Current {
 
 /**
  * One server: its connection and what waits for it, in order. Everything that is handed over stays here until it is
- * sent or taken back by the caller (`takeExpired`, `takeAll`, `takeOldest`).
+ * sent or taken back by the caller (`takeIf`, `takeOldest`).
  */
 export class Endpoint {
   readonly name: string;
@@ -206,16 +206,6 @@ export class Endpoint {
       confirmed++;
     }
     this.#confirmFirst(confirmed);
-  }
-
-  /** Takes back what waits and is older than `before`, microseconds of unix time. */
-  takeExpired(before: number): Job[] {
-    const expired: Job[] = [];
-    for (let job = this.#waiting.first; job !== undefined && job.ts < before; job = this.#waiting.first) {
-      expired.push(job);
-      this.#waiting.shift();
-    }
-    return expired;
   }
 
   /** Takes back the oldest `count` that wait. */

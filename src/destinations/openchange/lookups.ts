@@ -15,7 +15,7 @@ export interface LookupEvents {
   found(route: Route, jobs: readonly Job[]): void;
   /** The value is no record of hosts: nobody can be told of these jobs. */
   undecodable(route: Route, jobs: readonly Job[], error: Error): void;
-  /** The server gave no answer; everything waits for the next try, but for what is taken with `takeExpired`. */
+  /** The server gave no answer; everything waits for the next try, but for what is taken with `takeIf`. */
   failed(lookups: Lookups, error: Error): void;
   /** After a failure, it gave an answer. */
   recovered(lookups: Lookups): void;
@@ -59,14 +59,14 @@ export class Lookups {
     for (const route of this.#queue) yield* route.waiting;
   }
 
-  /** Takes back what waits and is older than `before`, microseconds of unix time. */
-  takeExpired(before: number): Job[] {
-    const expired: Job[] = [];
+  /** Takes back those that wait and for which `test` holds, while nothing is asked. */
+  takeIf(test: (job: Job) => boolean): Job[] {
+    const taken: Job[] = [];
     for (const { waiting } of this.#queue) {
-      const kept = waiting.findIndex((job) => job.ts >= before);
-      for (const job of waiting.splice(0, kept === -1 ? waiting.length : kept)) expired.push(job);
+      if (!waiting.some(test)) continue;
+      for (const job of waiting.splice(0)) (test(job) ? taken : waiting).push(job);
     }
-    return expired;
+    return taken;
   }
 
   close(): void {
@@ -95,7 +95,7 @@ export class Lookups {
       else routes.push(route);
     }
     if (routes.length === 0) return;
-    const askedAt = Date.now() * 1_000;
+    const askedAt = performance.now();
     this.#asking = true;
     try {
       const values = await this.server.getMany(routes.map((route) => route.key));
@@ -124,8 +124,8 @@ export class Lookups {
     }
     for (const route of routes) {
       const { waiting } = route;
-      // The answer is for those that waited when it was asked, and for what came since but happened before.
-      const after = waiting.findIndex((job, index) => index >= route.asked && job.ts > askedAt);
+      // The answer is for those that waited when it was asked, and for what came since but had been seen before.
+      const after = waiting.findIndex(({ record }, index) => index >= route.asked && record.stretch.seenAt > askedAt);
       const jobs = waiting.splice(0, after === -1 ? waiting.length : after);
       route.queued = waiting.length > 0;
       if (route.queued) this.#queue.push(route);

@@ -138,7 +138,7 @@ export class OpenChange implements Destination {
   }
 
   deliver(records: readonly EventRecord[]): void {
-    const now = Date.now() * 1_000;
+    const now = performance.now();
     for (const record of records) {
       const { event } = record;
       if (event === undefined || !isNotified(event, this.#notify)) {
@@ -181,8 +181,8 @@ export class OpenChange implements Destination {
       this.#answer(record);
       return;
     }
-    const job: Job = { record, route, ts: event.ts, unencoded: 0 };
-    if (route.answersFor(event.ts, now)) {
+    const job: Job = { record, route, unencoded: 0 };
+    if (route.answersFor(record.stretch.seenAt, now)) {
       this.#send(job, route);
       return;
     }
@@ -306,7 +306,7 @@ export class OpenChange implements Destination {
         `the resolver does not answer, trying again: ${error.message}`,
       );
     }
-    const expired = lookups.takeExpired((Date.now() - this.#settings.timeToLiveMs) * 1_000);
+    const expired = lookups.takeIf(this.#isExpired(performance.now()));
     if (expired.length === 0) return;
     this.#drop("expired", expired.length);
     this.#log.error(
@@ -328,7 +328,7 @@ export class OpenChange implements Destination {
       else this.#log.error(fields, `the host is no receiver of notifications, trying again: ${error.message}`);
     }
     this.#park(endpoint);
-    const { removeRefusedAfterMs, timeToLiveMs } = this.#settings;
+    const { removeRefusedAfterMs } = this.#settings;
     if (
       removeRefusedAfterMs !== undefined &&
       endpoint.refusedSince !== undefined &&
@@ -337,9 +337,14 @@ export class OpenChange implements Destination {
       this.#removeHost(endpoint);
       return;
     }
-    const expired = endpoint.takeExpired((Date.now() - timeToLiveMs) * 1000);
+    const expired = endpoint.takeIf(this.#isExpired(performance.now()));
     this.#giveUp(host, expired, "expired", error.message);
     if (error.code === "ERR_SP_REFUSED") this.#unregistered.ask(endpoint);
+  }
+
+  #isExpired(now: number): (job: Job) => boolean {
+    const before = now - this.#settings.timeToLiveMs;
+    return ({ record }) => record.stretch.happenedAt < before;
   }
 
   /** The host has refused for too long: its server is gone for good without having unregistered. */

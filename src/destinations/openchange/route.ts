@@ -7,17 +7,15 @@ import { resolverKey, type Resolver } from "./resolver.ts";
 export interface Job {
   readonly record: EventRecord;
   readonly route: Route;
-  /** When the change happened, in microseconds of unix time. */
-  readonly ts: number;
   /** Hosts for which it has not been encoded yet. */
   unencoded: number;
 }
 
 /**
- * A look-up answers for every change before it, but not for long: a host that was taken out of the record meanwhile
- * should not be told. In microseconds.
+ * A look-up answers for every change that had been seen before it was asked, but not for long: a host that was taken out
+ * of the record meanwhile should not be told.
  */
-const VALID_US = 200_000;
+const VALID_MS = 200;
 
 /** One user as a resolver knows him: where his key is, what waits for its look-up, and what the last one said. */
 export class Route {
@@ -32,7 +30,7 @@ export class Route {
   /** How many of `waiting` the request that is under way is for. */
   asked = 0;
   #hosts: readonly string[] = NOBODY;
-  #askedAt = -1;
+  #askedAt = -Infinity;
 
   constructor(cn: string, resolver: Resolver, lookups: Lookups) {
     this.cn = cn;
@@ -51,16 +49,16 @@ export class Route {
   }
 
   /**
-   * Whether the last look-up answers for a change at `ts`, now. Both in microseconds of unix time. What waits goes
-   * first: a user's changes stay in order.
+   * Whether the last look-up answers, now, for a change that was seen at `seenAt`; both by the process's clock, since when
+   * a change happened is said by another. What waits goes first: a user's changes stay in order.
    */
-  answersFor(ts: number, now: number): boolean {
-    return !this.queued && ts <= this.#askedAt && now - this.#askedAt < VALID_US;
+  answersFor(seenAt: number, now: number): boolean {
+    return !this.queued && seenAt <= this.#askedAt && now - this.#askedAt < VALID_MS;
   }
 
   /**
    * Takes the answer to a look-up.
-   * @param askedAt when it was asked, in microseconds of unix time
+   * @param askedAt when it was asked, in milliseconds of the process's clock
    */
   answer(hosts: readonly string[], askedAt: number): void {
     this.#hosts = hosts;

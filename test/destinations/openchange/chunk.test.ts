@@ -4,16 +4,14 @@ import { ChunkBuilder } from "../../../src/destinations/openchange/chunk.ts";
 import type { Job, Route } from "../../../src/destinations/openchange/route.ts";
 import { Progress } from "../../../src/journal/progress.ts";
 import { Stretch } from "../../../src/journal/stretch.ts";
-
-const SEGMENT = { name: "1.0.ndjson", bucket: 1, uid: 0, identity: "1", size: 0, modified: 0, gone: false };
+import { noSegment } from "../../helpers/journal.ts";
 
 /** Beyond 2 GiB, so that offsets are no small integers. */
 function jobsOf(count: number, offset = 3e9): Job[] {
-  const stretch = new Stretch(new Progress(SEGMENT, 0), offset, 17);
+  const stretch = new Stretch(new Progress(noSegment(), 0), offset, 17, 17, 17);
   return Array.from({ length: count }, (_, n) => ({
     record: { stretch, index: stretch.add(), offset: offset + n * 300, event: undefined },
     route: { cn: `user${n}` } as Route,
-    ts: 17,
     unencoded: 1,
   }));
 }
