@@ -70,12 +70,4 @@ export class Chain {
   segments(): Progress[] {
     return this.#list.slice(this.#head);
   }
-
-  /** Those of later buckets, oldest first; without an argument, all. */
-  newerThan(progress: Progress | undefined): Progress[] {
-    const bucket = progress?.segment.bucket ?? -1;
-    let from = this.#list.length;
-    while (from > this.#head && (this.#list[from - 1] as Progress).segment.bucket > bucket) from--;
-    return this.#list.slice(from);
-  }
 }

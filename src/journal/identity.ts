@@ -17,7 +17,7 @@ export function unreadIdentity(inode: bigint): Identity {
   return `${inode}:0:`;
 }
 
-/** Whether it can be that inode. Identities of version 0.1 are `<inode>:<time of birth>`, and say nothing else for sure. */
+/** Whether it can be that inode. A cursor may have `<inode>:<time of birth>`, of which only the inode is certain. */
 export function isInode(identity: Identity, inode: bigint): boolean {
   return identity.startsWith(`${inode}:`);
 }

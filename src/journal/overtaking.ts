@@ -1,11 +1,10 @@
-import type { Chain } from "./chain.ts";
 import type { Progress } from "./progress.ts";
 
 /** A backlog that is read in a moment is not worth the effort. */
 export const LONG_BACKLOG = 4 * 1024 * 1024;
 /** A power of two. Beside a hundred thousand users of the backlog, one in eighty of the others waits without need. */
 const BITS = 2 ** 23;
-/** What comes now is written to the newest segment, or for a moment to the one before. */
+/** What comes now is written to the newest segment, or for a moment to the one before, as long as nobody sets the clock. */
 const NEWEST = 2;
 /** From a record's beginning to the name of its user, at most. */
 const MAX_DISTANCE = 256;
@@ -56,10 +55,18 @@ export class Overtaking {
     this.#add(bitOf(user));
   }
 
-  /** The segments of the chain that are to be read ahead, in this order, each only when the one before has been. */
-  front(chain: Chain): readonly Progress[] {
+  /** A segment of the uid is new or has grown: nearly always the newest, another when the clock has been set back. */
+  grown(progress: Progress): void {
     const front = this.#front;
-    for (const progress of chain.newerThan(front.at(-1))) front.push(progress);
+    if (front.includes(progress)) return;
+    const { bucket } = progress.segment;
+    const after = front.findIndex(({ segment }) => segment.bucket > bucket);
+    front.splice(after === -1 ? front.length : after, 0, progress);
+  }
+
+  /** The segments that are to be read ahead, in this order, each only when the one before has been. */
+  front(): readonly Progress[] {
+    const front = this.#front;
     while (front.length > NEWEST && front[0]?.isReadAhead === true) front.shift();
     return front;
   }

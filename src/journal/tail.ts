@@ -225,9 +225,10 @@ export class Tail {
   }
 
   #enqueue(progress: Progress): void {
-    if (progress.queued || !progress.unread) return;
     const { uid } = progress.segment;
     let chain = this.#ready.get(uid);
+    chain?.overtaking?.grown(progress);
+    if (progress.queued || !progress.unread) return;
     if (chain === undefined) {
       chain = new Chain(uid);
       this.#ready.set(uid, chain);
@@ -267,7 +268,7 @@ export class Tail {
       );
     }
     if (overtaking.searching) return;
-    for (const progress of overtaking.front(chain)) {
+    for (const progress of overtaking.front()) {
       if (this.#readAhead(progress, overtaking, records)) break;
     }
   }

@@ -68,6 +68,33 @@ function searched(text: string | Buffer): Overtaking {
   return overtaking;
 }
 
+describe("a record that comes when the clock has been set back", () => {
+  it("goes before a long backlog too, in a segment of its own and in one that is there", async () => {
+    journal.append(segmentName(70), line({ user: "user1", uids: "1" }));
+    await waitFor("the older segment", () => directory.segments.size === 2);
+    const tail = follow();
+    const records: EventRecord[] = [];
+    tail.read(records);
+    for (const [bucket, user] of [
+      [50, "anna"],
+      [70, "berta"],
+      [101, "carla"],
+      [50, "dora"],
+    ] as const) {
+      journal.append(segmentName(bucket), line({ user, uids: String(bucket) }));
+      await waitFor(`${user}'s record`, () => {
+        tail.readNew(records);
+        return isThere(user)(records);
+      });
+    }
+    assert.ok(records.length < BACKLOG / 2, "the backlog waits");
+    records.push(...(await read(tail, () => false)));
+    assert.deepEqual(of(records, "user1").length, BACKLOG / USERS + 1);
+    assert.deepEqual([of(records, "anna"), of(records, "berta")], [["50"], ["70"]]);
+    tail.close();
+  });
+});
+
 describe("the search of a backlog for its users", () => {
   it("misses nobody, whatever lies between the records", () => {
     const user = fc.string({

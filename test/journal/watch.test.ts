@@ -21,11 +21,7 @@ beforeEach(() => {
 });
 afterEach(() => journal.remove());
 
-function replace<Name extends "watch" | "openSync">(
-  t: TestContext,
-  name: Name,
-  by: (...args: never[]) => unknown,
-): void {
+function replace(t: TestContext, name: "watch" | "openSync", by: (...args: never[]) => unknown): void {
   const mock = t.mock.method(fs, name, by as never);
   syncBuiltinESMExports();
   t.after(() => {
