@@ -56,7 +56,7 @@ export interface DeliveryStatus extends TailCounters, DestinationStatus {
 
 /**
  * One destination and its reader of the journal. Reads as fast as the destination takes, remembers what is not yet
- * answered, and saves the place of the first of that, so that after any end everything unanswered is read again.
+ * answered, and saves where that is, so that after any end everything unanswered is read again.
  */
 export class Delivery implements Answers {
   readonly name: string;

@@ -7,6 +7,11 @@ export class Queue<T> {
     return this.#items.length - this.#head;
   }
 
+  /** The oldest item, or undefined when there is none. */
+  get first(): T | undefined {
+    return this.#items[this.#head];
+  }
+
   push(item: T): void {
     // Most queues hold one item at most: room for one is a tenth of what an array takes as it grows.
     if (this.#items.length === 0) this.#items = [item];

@@ -7,8 +7,10 @@ describe("a queue", () => {
   it("gives back what it was given, first in first out", () => {
     const queue = new Queue<string>();
     assert.equal(queue.shift(), undefined);
+    assert.equal(queue.first, undefined);
     queue.push("a");
     queue.push("b");
+    assert.equal(queue.first, "a");
     assert.equal(queue.length, 2);
     assert.equal(queue.shift(), "a");
     queue.putBack(["x", "y"]);
@@ -41,6 +43,7 @@ describe("a queue", () => {
             model.unshift(...one.putBack);
           }
           assert.equal(queue.length, model.length);
+          assert.equal(queue.first, model[0]);
           assert.deepEqual([...queue], model);
         }
       }),

@@ -50,7 +50,7 @@ export class Chain {
 
   unreadBytes(): number {
     let bytes = 0;
-    for (const { segment, readAt } of this.#list.slice(this.#head)) bytes += Math.max(0, segment.size - readAt);
+    for (const progress of this.#list.slice(this.#head)) bytes += progress.unreadBytes;
     return bytes;
   }
 
@@ -59,8 +59,7 @@ export class Chain {
     let unread = 0;
     const end = Math.min(this.#list.length, this.#head + COUNTED);
     for (let at = this.#head; at < end; at++) {
-      const { segment, readAt } = this.#list[at] as Progress;
-      unread += segment.size - readAt;
+      unread += (this.#list[at] as Progress).unreadBytes;
       if (unread > bytes) return true;
     }
     return false;

@@ -1,5 +1,17 @@
+import { Queue } from "../queue.ts";
+import { LongestRanges, type Place, type Range } from "./cursor.ts";
 import type { Segment } from "./segment.ts";
 import type { Stretch } from "./stretch.ts";
+
+/** Lines that the reader passes by when it comes to them, in bytes from the segment's beginning. */
+interface Taken {
+  readonly from: number;
+  to: number;
+  /** Those that were read ahead of their turn. Without any, the cursor said that the records are answered. */
+  readonly stretches: Stretch[];
+  /** Records that were read ahead. */
+  records: number;
+}
 
 /** How far a tail has read one segment, and what of that has not been answered. */
 export class Progress {
@@ -23,12 +35,20 @@ export class Progress {
   readonly unanswered = new Set<Stretch>();
   /** Up to where it has been read ahead of its turn; see `Overtaking`. */
   aheadAt = 0;
-  /** By the offset of each record that was read ahead and must not be read again. */
-  readonly ahead = new Map<number, Stretch>();
+  /** Records that were read ahead and that the reader has not come to. */
+  ahead = 0;
+  /** Where the next lines are that the reader passes by, in bytes from the segment's beginning. */
+  takenAt = Infinity;
+  /** In the order of the segment. None overlaps another, and all come after `readAt`. */
+  readonly #taken = new Queue<Taken>();
+  #lastTaken: Taken | undefined;
+  #takenBytes = 0;
 
-  constructor(segment: Segment, readAt: number) {
+  /** @param answered what need not be read, after `readAt` */
+  constructor(segment: Segment, readAt: number, answered: readonly Range[] = []) {
     this.segment = segment;
     this.readAt = readAt;
+    for (const [from, to] of answered) this.#push({ from, to, stretches: [], records: 0 });
   }
 
   get unread(): boolean {
@@ -36,21 +56,40 @@ export class Progress {
     return !gone && !this.distrusted && size > this.readAt && size !== this.stuckAt;
   }
 
-  /** What is read ahead is behind `readAt`, so the cursor stays before it. */
-  get cursor(): number {
+  /** Bytes that have yet to be read. */
+  get unreadBytes(): number {
+    return Math.max(0, this.segment.size - this.readAt - this.#takenBytes);
+  }
+
+  /** Where to go on after a restart. */
+  get place(): Place {
+    const { identity } = this.segment;
+    const open: number[] = [];
+    for (const stretch of this.unanswered) stretch.addOpenTo(open);
     if (this.shrunk) {
-      // What is first has not the least offset any more.
+      // Offsets come again: what is first has not the least any more, and what lies between two of them says nothing.
       let least = this.readAt;
-      for (const { from } of this.unanswered) least = Math.min(least, from);
-      return least;
+      for (let at = 0; at < open.length; at += 2) least = Math.min(least, open[at] as number);
+      return { identity, offset: least };
     }
-    const first = this.unanswered.values().next();
-    return first.done === true ? this.readAt : first.value.from;
+    const answered = new LongestRanges();
+    answered.addBetween(open, open[0] ?? this.readAt, this.readAt);
+    for (const { from, to, stretches } of this.#taken) {
+      const ahead: number[] = [];
+      for (const stretch of stretches) stretch.addOpenTo(ahead);
+      answered.addBetween(ahead, from, to);
+    }
+    return { identity, offset: open[0] ?? this.readAt, answered: answered.ranges() };
   }
 
   /** Whether there is nothing to read ahead, at the moment. */
   get isReadAhead(): boolean {
-    return this.segment.gone || this.segment.size <= Math.max(this.aheadAt, this.readAt);
+    return this.segment.size <= this.nextAhead || this.segment.gone;
+  }
+
+  /** Where reading ahead goes on. */
+  get nextAhead(): number {
+    return Math.max(this.aheadAt, this.readAt, this.#lastTaken?.to ?? 0);
   }
 
   /** Whether nothing in it waits for anybody. Its end may be torn, which nobody will ever complete. */
@@ -67,22 +106,43 @@ export class Progress {
     return true;
   }
 
-  /** Whether the record at an offset was read ahead of its turn. */
-  isAhead(offset: number): boolean {
-    return this.ahead.size > 0 && this.ahead.has(offset);
+  /** A line was read ahead of its turn, as a record of this stretch. */
+  take(from: number, to: number, stretch: Stretch): void {
+    let taken = this.#lastTaken;
+    if (taken?.to === from) {
+      taken.to = to;
+      this.#takenBytes += to - from;
+    } else {
+      taken = { from, to, stretches: [], records: 0 };
+      this.#push(taken);
+    }
+    if (taken.stretches.at(-1) !== stretch) taken.stretches.push(stretch);
+    taken.records++;
+    this.ahead++;
   }
 
-  /** The reader has gone past a record that was read ahead. */
-  passAhead(offset: number): void {
-    const stretch = this.ahead.get(offset);
-    this.ahead.delete(offset);
-    if (stretch?.answered === false) this.unanswered.add(stretch);
+  /** The reader has come to `takenAt`. @returns where it goes on */
+  pass(): number {
+    const taken = this.#taken.shift();
+    if (taken === undefined) return this.readAt;
+    this.#takenBytes -= taken.to - taken.from;
+    this.ahead -= taken.records;
+    for (const stretch of taken.stretches) if (!stretch.answered) this.unanswered.add(stretch);
+    this.takenAt = this.#taken.first?.from ?? Infinity;
+    if (this.takenAt === Infinity) this.#lastTaken = undefined;
+    return taken.to;
   }
 
-  /** The bytes behind what was read are not those that were read ahead any more. */
-  forgetAhead(): void {
-    for (const stretch of this.ahead.values()) if (!stretch.answered) this.unanswered.add(stretch);
-    this.ahead.clear();
+  /** The bytes after what was read are not those that were taken any more. */
+  forgetTaken(): void {
+    while (this.takenAt !== Infinity) this.pass();
     this.aheadAt = 0;
+  }
+
+  #push(taken: Taken): void {
+    if (this.takenAt === Infinity) this.takenAt = taken.from;
+    this.#taken.push(taken);
+    this.#lastTaken = taken;
+    this.#takenBytes += taken.to - taken.from;
   }
 }

@@ -7,6 +7,37 @@ const MOST_RECORDS = 31;
 /** Between its first record's change and its last's, in microseconds: the first stands for all. */
 const MOST_US = 1_000_000;
 
+/** More lines than a chunk can have: no record is shorter than 32 bytes. */
+const scratch = new Uint32Array(8_192);
+
+/** Where the lines begin of the records that are read together: one array for all of their stretches. */
+export class LineStarts {
+  /** In bytes from the segment's beginning. */
+  readonly #base: number;
+  #count = 0;
+  #starts: Uint32Array | undefined;
+
+  /** @param base where the chunk begins. Only one chunk is read at a time. */
+  constructor(base: number) {
+    this.#base = base;
+  }
+
+  /** @returns the line's number */
+  add(offset: number): number {
+    scratch[this.#count] = offset - this.#base;
+    return this.#count++;
+  }
+
+  /** Every line has been added. */
+  finish(): void {
+    if (this.#count > 0) this.#starts = scratch.slice(0, this.#count);
+  }
+
+  at(index: number): number {
+    return this.#base + ((this.#starts ?? scratch)[index] as number);
+  }
+}
+
 /** One event on its way: read from the journal and not yet answered. */
 export interface EventRecord {
   /** Where its answers are kept, and its number there. */
@@ -21,11 +52,10 @@ export interface EventRecord {
 /**
  * A few records of a segment that were read together, and which of them are answered. Answers come a second after the
  * record, for very many records: kept for each by itself, they would be most of what the garbage collector has to do.
+ * Their lines follow one another: between them is nothing that another stretch has.
  */
 export class Stretch {
   readonly progress: Progress;
-  /** Where its first record begins, in bytes from the segment's beginning. */
-  readonly from: number;
   /** When the first of its changes happened, in microseconds of unix time; the others were at most a second later. */
   readonly ts: number;
   /** The same in whole milliseconds of the process's clock, which nobody sets; at most the time of reading. */
@@ -37,10 +67,18 @@ export class Stretch {
   #open = 0;
   /** For records that need more than one: how many beyond it. */
   #further: Map<number, number> | undefined;
+  /** Where the first line begins and the last one ends, in bytes from the segment's beginning. */
+  #from: number;
+  #to: number;
+  /** Where the lines of the other records begin: there, from this number on. Absent when there is, or is left, one record. */
+  #starts: LineStarts | undefined;
+  #second = 0;
 
+  /** @param from where the line of its first record begins, in bytes from the segment's beginning */
   constructor(progress: Progress, from: number, ts: number, happenedAt: number, seenAt: number) {
     this.progress = progress;
-    this.from = from;
+    this.#from = from;
+    this.#to = from;
     this.ts = ts;
     this.happenedAt = happenedAt;
     this.seenAt = seenAt;
@@ -60,10 +98,22 @@ export class Stretch {
     return this.#records < MOST_RECORDS && ts >= this.ts && ts - this.ts < MOST_US;
   }
 
-  /** @returns the record's number */
-  add(): number {
+  /**
+   * @param from where the record's line begins, and `to` where it ends, in bytes from the segment's beginning
+   * @param starts of the chunk that is being read
+   * @returns the record's number
+   */
+  add(from: number, to: number, starts: LineStarts): number {
     const index = this.#records++;
     this.#open |= 1 << index;
+    if (index > 0) {
+      const line = starts.add(from);
+      if (index === 1) {
+        this.#starts = starts;
+        this.#second = line;
+      }
+    }
+    this.#to = to;
     return index;
   }
 
@@ -83,6 +133,42 @@ export class Stretch {
       return false;
     }
     this.#open &= ~bit;
+    if (this.#starts !== undefined && (this.#open & (this.#open - 1)) === 0) this.#keepOne(this.#starts);
     return true;
   }
+
+  /** Where the lines of the unanswered records are: appends from and to of each run of them to `runs`. */
+  addOpenTo(runs: number[]): void {
+    const starts = this.#starts;
+    if (this.answered) return;
+    if (starts === undefined || this.#open === 2 ** this.#records - 1) {
+      addRun(runs, this.#from, this.#to);
+      return;
+    }
+    for (let index = 0; index < this.#records; index++) {
+      if ((this.#open & (1 << index)) !== 0)
+        addRun(runs, this.#startOf(starts, index), this.#startOf(starts, index + 1));
+    }
+  }
+
+  /** Where the line of a record begins; of the one after the last, where the last one ends. */
+  #startOf(starts: LineStarts, index: number): number {
+    if (index === this.#records) return this.#to;
+    return index === 0 ? this.#from : starts.at(this.#second + index - 1);
+  }
+
+  /** One record is left, or none. It may wait for long, beside hundreds of thousands of others: it keeps its own place only. */
+  #keepOne(starts: LineStarts): void {
+    this.#starts = undefined;
+    if (this.answered) return;
+    const index = 31 - Math.clz32(this.#open);
+    const from = this.#startOf(starts, index);
+    this.#to = this.#startOf(starts, index + 1);
+    this.#from = from;
+  }
+}
+
+function addRun(runs: number[], from: number, to: number): void {
+  if (runs.at(-1) === from) runs[runs.length - 1] = to;
+  else runs.push(from, to);
 }

@@ -4,13 +4,13 @@ import { Once, type Logger } from "../log.ts";
 import { Queue } from "../queue.ts";
 import type { RecordScanner } from "../record-scanner.ts";
 import { Chain } from "./chain.ts";
-import type { Cursor } from "./cursor.ts";
+import type { Cursor, Place } from "./cursor.ts";
 import { Dates } from "./dates.ts";
 import type { JournalDirectory } from "./directory.ts";
 import { LONG_BACKLOG, Overtaking } from "./overtaking.ts";
 import { Progress } from "./progress.ts";
 import type { Segment } from "./segment.ts";
-import { Stretch, type EventRecord } from "./stretch.ts";
+import { LineStarts, Stretch, type EventRecord } from "./stretch.ts";
 
 /** The longest line that is a record; a longer one is skipped to its end. */
 const MAX_LINE = 64 * 1024;
@@ -61,6 +61,7 @@ export class Tail {
   #unanswered = 0;
   /** What is added to while one chunk is read. */
   #stretch: Stretch | undefined;
+  #starts = new LineStarts(0);
   #scanned = 0;
 
   /**
@@ -173,10 +174,10 @@ export class Tail {
 
   /** Where to go on after a restart. */
   cursor(): Cursor {
-    const cursor = new Map<string, { identity: string; offset: number }>();
+    const cursor = new Map<string, Place>();
     for (const progress of this.#progress.values()) {
       const { segment } = progress;
-      if (!segment.gone) cursor.set(segment.name, { identity: segment.identity, offset: progress.cursor });
+      if (!segment.gone) cursor.set(segment.name, progress.place);
     }
     return cursor;
   }
@@ -192,9 +193,9 @@ export class Tail {
 
   #follow(segment: Segment, cursor: Cursor | undefined): void {
     const saved = cursor?.get(segment.name);
-    const known =
-      saved !== undefined && saved.offset <= segment.size && this.#directory.isStill(segment, saved.identity);
-    const progress = new Progress(segment, known ? saved.offset : 0);
+    const reached = saved?.answered?.at(-1)?.[1] ?? saved?.offset ?? 0;
+    const known = saved !== undefined && reached <= segment.size && this.#directory.isStill(segment, saved.identity);
+    const progress = known ? new Progress(segment, saved.offset, saved.answered) : new Progress(segment, 0);
     this.#progress.set(segment, progress);
     this.#enqueue(progress);
   }
@@ -217,7 +218,7 @@ export class Tail {
       );
       progress.readAt = segment.size;
       progress.shrunk = true;
-      progress.forgetAhead();
+      progress.forgetTaken();
       progress.skipping = false;
     }
     progress.stuckAt = -1;
@@ -279,12 +280,13 @@ export class Tail {
    */
   #readAhead(progress: Progress, overtaking: Overtaking, records: EventRecord[]): boolean {
     const { segment } = progress;
-    const from = Math.max(progress.aheadAt, progress.readAt);
+    const from = progress.nextAhead;
     if (progress.isReadAhead) return false;
-    if (progress.ahead.size >= MAX_AHEAD) return true;
+    if (progress.ahead >= MAX_AHEAD) return true;
     const chunk = this.#chunk;
     const read = this.#directory.read(segment, from, chunk, Math.min(CHUNK, segment.size - from));
     this.#dates.read(segment, from + read);
+    this.#starts = new LineStarts(from);
     let stretch: Stretch | undefined;
     let at = 0;
     for (;;) {
@@ -298,13 +300,15 @@ export class Tail {
         stretch = undefined;
       } else {
         if (stretch?.takes(event.ts) !== true) stretch = this.#stretchOf(progress, from + at, event.ts);
-        progress.ahead.set(from + at, stretch);
-        this.#add(stretch, from + at, event, records);
+        progress.take(from + at, from + end + 1, stretch);
+        this.counters.bytes += end + 1 - at;
+        this.#add(stretch, from + at, from + at, from + end + 1, event, records);
       }
       at = end + 1;
     }
     // A chunk without a line's end is no place for records: it is left to its turn.
     if (at === 0 && read === CHUNK) at = read;
+    this.#starts.finish();
     progress.aheadAt = from + at;
     return at > 0;
   }
@@ -328,18 +332,29 @@ export class Tail {
     const from = progress.readAt;
     this.#dates.read(segment, from + read);
     this.#stretch = undefined;
+    this.#starts = new LineStarts(from);
     let at = 0;
+    let passed = 0;
     while (at < read && !progress.distrusted) {
-      const isRead = progress.isAhead(from + at);
-      const event = isRead || progress.skipping ? undefined : this.#scan(at, read);
+      if (from + at >= progress.takenAt) {
+        // A line that goes on beyond it was not there when it was taken: then what comes after that is read again.
+        const isTaken = from + at === progress.takenAt;
+        const to = progress.pass() - from;
+        this.#stretch = undefined;
+        if (!isTaken) continue;
+        passed += to - at;
+        at = to;
+        continue;
+      }
+      const event = progress.skipping ? undefined : this.#scan(at, read);
       const end = event === undefined ? chunk.indexOf(NEWLINE, at) : this.#scanned;
       if (end === -1 || end >= read) break;
-      if (isRead) progress.passAhead(from + at);
-      else if (event !== undefined) this.#take(progress, from + at, event, records);
+      if (event !== undefined) this.#take(progress, from + at, from + at, from + end + 1, event, records);
       else if (end > at) this.#readLine(progress, from + at, chunk.subarray(at, end), records);
       progress.skipping = false;
       if (!progress.distrusted) at = end + 1;
     }
+    this.#starts.finish();
     const rest = read - at;
     if (rest > MAX_LINE && !progress.distrusted) {
       if (!progress.skipping) this.#malformed(progress, from + at, `a line of more than ${MAX_LINE} bytes`);
@@ -353,7 +368,7 @@ export class Tail {
       if (read === wanted) progress.tornAt = segment.size;
     }
     progress.readAt = from + at;
-    this.counters.bytes += at;
+    this.counters.bytes += at - passed;
   }
 
   #readLine(progress: Progress, offset: number, line: Buffer, records: EventRecord[]): void {
@@ -365,29 +380,37 @@ export class Tail {
       event = this.#parse(undefined, offset + start, line.subarray(start));
       if (event === undefined) return;
     }
-    this.#take(progress, offset + start, event, records);
+    this.#take(progress, offset + start, offset, offset + line.length + 1, event, records);
   }
 
-  #take(progress: Progress, offset: number, event: MailboxEvent, records: EventRecord[]): void {
+  /** @param from where the record's line begins, before `offset` when something torn stands before it, and `to` ends */
+  #take(
+    progress: Progress,
+    offset: number,
+    from: number,
+    to: number,
+    event: MailboxEvent,
+    records: EventRecord[],
+  ): void {
     if (!this.#mayName(progress, offset, event)) return;
     let stretch = this.#stretch;
     if (stretch?.progress !== progress || !stretch.takes(event.ts)) {
-      stretch = this.#stretchOf(progress, offset, event.ts);
+      stretch = this.#stretchOf(progress, from, event.ts);
       progress.unanswered.add(stretch);
       this.#stretch = stretch;
     }
-    this.#add(stretch, offset, event, records);
+    this.#add(stretch, offset, from, to, event, records);
   }
 
-  #stretchOf(progress: Progress, offset: number, ts: number): Stretch {
-    return new Stretch(progress, offset, ts, this.#dates.happenedAt(ts), this.#dates.seenAt);
+  #stretchOf(progress: Progress, from: number, ts: number): Stretch {
+    return new Stretch(progress, from, ts, this.#dates.happenedAt(ts), this.#dates.seenAt);
   }
 
-  #add(stretch: Stretch, offset: number, event: MailboxEvent, records: EventRecord[]): void {
+  #add(stretch: Stretch, offset: number, from: number, to: number, event: MailboxEvent, records: EventRecord[]): void {
     stretch.progress.open++;
     this.#unanswered++;
     this.counters.records++;
-    records.push({ stretch, index: stretch.add(), offset, event });
+    records.push({ stretch, index: stretch.add(from, to, this.#starts), offset, event });
   }
 
   /** The event of the line at `at` in the chunk, when it is one for the scanner; `#scanned` is then where it ends. */

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import fc from "fast-check";
 import { OcnotifyError } from "../../src/errors.ts";
-import { loadCursor, saveCursor } from "../../src/journal/cursor.ts";
+import { loadCursor, LongestRanges, saveCursor, type Cursor, type Place } from "../../src/journal/cursor.ts";
 
 let folder: string;
 let path: string;
@@ -16,9 +16,19 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const CURSOR = new Map([
+const CURSOR: Cursor = new Map<string, Place>([
   ["1.0.ndjson", { identity: "1:2", offset: 0 }],
-  ["2.0.ndjson", { identity: "1:3", offset: 2 ** 40 }],
+  [
+    "2.0.ndjson",
+    {
+      identity: "1:3",
+      offset: 2 ** 40,
+      answered: [
+        [2 ** 40, 2 ** 40 + 1],
+        [2 ** 40 + 5, 2 ** 41],
+      ],
+    },
+  ],
 ]);
 
 async function loadError(text: string): Promise<OcnotifyError> {
@@ -47,7 +57,20 @@ describe("a cursor file", () => {
 
   it("that cannot be used stops the start, with the remedy", async () => {
     const bad = ["", "garbage", "{", "null", "[]", "1", "{}", '{"version":1}', '{"version":1,"segments":{"a":1}}'];
-    const places = [-1, 1.5, "1", null, 2 ** 60].map((offset) => ({ a: { identity: "1:2", offset } }));
+    const places: object[] = [-1, 1.5, "1", null, 2 ** 60].map((offset) => ({ a: { identity: "1:2", offset } }));
+    const answered = [
+      [1],
+      [[1]],
+      [[-1, 2]],
+      [[8, 9]],
+      [[12, 11]],
+      [
+        [10, 14],
+        [13, 20],
+      ],
+      Array.from({ length: 4097 }, () => [10, 10]),
+    ];
+    places.push(...answered.map((ranges) => ({ a: { identity: "1:2", offset: 10, answered: ranges } })));
     for (const text of [...bad, ...places.map((segments) => JSON.stringify({ version: 1, segments }))]) {
       const error = await loadError(text);
       assert.equal(error.code, "ERR_CURSOR", text);
@@ -58,6 +81,21 @@ describe("a cursor file", () => {
   it("of a later version is not guessed at", async () => {
     const error = await loadError('{"version":2,"segments":{}}');
     assert.match(error.message, /is not a cursor of version 1/);
+  });
+
+  it("without answered ranges, as an older program wrote it, is one without any", async () => {
+    writeFileSync(path, '{"version":1,"segments":{"1.0.ndjson":{"identity":"1:2","offset":7}}}');
+    assert.deepEqual(await loadCursor(path), new Map([["1.0.ndjson", { identity: "1:2", offset: 7 }]]));
+  });
+
+  it("with answered ranges keeps the version and the offset that an older program goes on at", async () => {
+    await saveCursor(path, CURSOR);
+    const { version, segments } = JSON.parse(readFileSync(path, "utf8")) as { version: number; segments: object };
+    assert.equal(version, 1);
+    assert.deepEqual(
+      Object.values(segments).map(({ offset }: { offset: number }) => offset),
+      [0, 2 ** 40],
+    );
   });
 
   it("is a cursor or ERR_CURSOR, whatever stands in it", async () => {
@@ -96,5 +134,43 @@ describe("a cursor file", () => {
   it("that cannot be read is told from one that is missing", async () => {
     mkdirSync(path);
     await assert.rejects(loadCursor(path), { code: "ERR_CURSOR" });
+  });
+});
+
+describe("the answered ranges of a cursor", () => {
+  it("are what lies between the runs, and nothing empty", () => {
+    const ranges = new LongestRanges();
+    ranges.addBetween([10, 20, 20, 30, 50, 60], 10, 60);
+    ranges.addBetween([], 70, 80);
+    ranges.addBetween([], 90, 90);
+    assert.deepEqual(ranges.ranges(), [
+      [30, 50],
+      [70, 80],
+    ]);
+  });
+
+  it("are at most 4,096, the longest, in order", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 50 }), fc.integer({ min: 4_000, max: 30_000 }), (longest, count) => {
+        const ranges = new LongestRanges();
+        const all: [number, number][] = [];
+        let at = 0;
+        for (let n = 0; n < count; n++) {
+          const length = 1 + ((n * 7_919) % longest);
+          all.push([at, at + length]);
+          ranges.addBetween([], at, at + length);
+          at += length + 1;
+        }
+        const kept = ranges.ranges();
+        const lengths = (some: typeof kept): number[] => some.map(([from, to]) => to - from).toSorted((a, b) => b - a);
+        assert.equal(kept.length, Math.min(count, 4_096));
+        assert.deepEqual(lengths(kept), lengths(all).slice(0, 4_096));
+        assert.deepEqual(
+          kept,
+          kept.toSorted(([a], [b]) => a - b),
+        );
+      }),
+      { numRuns: 50 },
+    );
   });
 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import fc from "fast-check";
+import { parseRecord, type MailboxEvent } from "../../src/event.ts";
 import type { EventRecord } from "../../src/journal/stretch.ts";
 import type { Cursor } from "../../src/journal/cursor.ts";
 import type { JournalDirectory } from "../../src/journal/directory.ts";
@@ -54,6 +55,11 @@ const of = (records: readonly EventRecord[], user: string): string[] =>
 
 const isThere = (user: string) => (records: readonly EventRecord[]) =>
   records.some(({ event }) => event?.user === user);
+
+/** Tells the records of a test apart. */
+function nameOf(event: MailboxEvent | undefined): string {
+  return event !== undefined && "uids" in event ? `${event.user} ${event.uids}` : "";
+}
 
 /** What has searched a backlog that is `text`. */
 function searched(text: string | Buffer): Overtaking {
@@ -192,14 +198,56 @@ describe("a record that comes while a long backlog of its uid is read", () => {
     assert.equal(all.length, BACKLOG + 3);
   });
 
-  it("is read again after a kill, as is everything of the backlog that is not answered", async () => {
+  it("is read again after a kill when it is not answered, as is everything of the backlog, and else is not", async () => {
     const tail = follow();
     await read(tail, (records) => records.length > 0);
-    journal.append(SEGMENT, line({ user: "fresh", uids: "1" }));
-    const read1 = await read(tail, isThere("fresh"));
+    journal.append(SEGMENT, line({ user: "fresh", uids: "1" }) + line({ user: "user3", uids: "999999" }));
+    journal.append(SEGMENT, line({ user: "other", uids: "2" }) + line({ user: "fresh", uids: "3" }));
+    const read1 = await read(tail, isThere("other"));
     for (const record of read1) if (record.event?.user === "fresh") tail.answer(record.stretch, record.index);
     const again = await read(follow(tail.cursor()), () => false);
-    assert.equal(again.length, BACKLOG + 1);
+    assert.equal(again.length, BACKLOG + 2);
+    assert.deepEqual(of(again, "fresh"), []);
+    assert.deepEqual(of(again, "other"), ["2"]);
+    assert.equal(of(again, "user3").at(-1), "999999");
+  });
+
+  it("is read again after a kill exactly when it is not answered, whatever the reader had come to", async () => {
+    let tail = follow();
+    // What has not been answered, by the user and UIDs.
+    const expected = new Set<string>();
+    for (let index = 0; index < BACKLOG; index++) expected.add(nameOf(parseRecord(backlogLine(index))));
+    let chance = 1;
+    const oneIn = (count: number): boolean => (chance = (chance * 48_271) % 2_147_483_647) % count === 0;
+    for (let kill = 0; kill < 4; kill++) {
+      const records = await read(tail, (some) => some.length > 0);
+      let text = "";
+      for (let n = 0; n < 300; n++) {
+        const fields = { user: oneIn(3) ? "user3" : `fresh${kill}${n % 7}`, uids: String(1e6 + kill * 1_000 + n) };
+        text += line(fields);
+        expected.add(`${fields.user} ${fields.uids}`);
+      }
+      journal.append(SEGMENT, text);
+      await waitFor("them to be read ahead", async () => {
+        records.push(...(await read(tail, (some) => some.length > 0)));
+        return isThere(`fresh${kill}6`)(records);
+      });
+      if (kill === 2) records.push(...(await read(tail, () => false)));
+      // Fewer changes than a cursor has ranges.
+      let answers = true;
+      for (const record of records) {
+        assert.ok(expected.has(nameOf(record.event)), `${nameOf(record.event)} is read again after its answer`);
+        if (oneIn(kill === 2 ? 100 : 4)) answers = !answers;
+        if (!answers) continue;
+        tail.answer(record.stretch, record.index);
+        expected.delete(nameOf(record.event));
+      }
+      tail.close();
+      tail = follow(tail.cursor());
+    }
+    const rest = await read(tail, () => false);
+    assert.deepEqual(new Set(rest.map(({ event }) => nameOf(event))), expected);
+    assert.equal(rest.length, expected.size);
   });
 
   it("is read once, also where a chunk of the backlog ends within it", async () => {

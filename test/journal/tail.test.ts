@@ -93,21 +93,21 @@ describe("reading the journal", () => {
     assert.deepEqual(reader.users.slice(2).toSorted(), ["back", "far back"]);
   });
 
-  it("goes on after a restart with the first record that was not answered", async () => {
-    journal.append(SEGMENT, ["a", "b", "c", "d"].map((user, second) => line({ user, ts: second * 1e6 })).join(""));
+  it("goes on after a restart with what was not answered", async () => {
+    journal.append(SEGMENT, ["a", "b", "c", "d"].map((user) => line({ user })).join(""));
     const before = await journal.read();
     const [a, b, c, d] = before.records as [EventRecord, EventRecord, EventRecord, EventRecord];
-    answerAll([a, c, d], before.tail);
-    assert.equal(before.tail.unanswered, 1);
+    answerAll([a, c], before.tail);
+    assert.equal(before.tail.unanswered, 2);
     const cursor = before.tail.cursor();
     journal.close();
     journal.append(SEGMENT, line({ user: "e" }));
 
     const again = await journal.read(cursor);
-    assert.deepEqual(again.users, ["b", "c", "d", "e"]);
+    assert.deepEqual(again.users, ["b", "d", "e"]);
     assert.deepEqual(
-      again.records.map(({ stretch, offset }) => [stretch.segment.name, offset]).slice(0, 3),
-      [b, c, d].map(({ stretch, offset }) => [stretch.segment.name, offset]),
+      again.records.map(({ stretch, offset }) => [stretch.segment.name, offset]).slice(0, 2),
+      [b, d].map(({ stretch, offset }) => [stretch.segment.name, offset]),
       "a record has the same id after a restart",
     );
   });

@@ -3,14 +3,16 @@ import { describe, it } from "node:test";
 import { ChunkBuilder } from "../../../src/destinations/openchange/chunk.ts";
 import type { Job, Route } from "../../../src/destinations/openchange/route.ts";
 import { Progress } from "../../../src/journal/progress.ts";
-import { Stretch } from "../../../src/journal/stretch.ts";
+import { LineStarts, Stretch } from "../../../src/journal/stretch.ts";
 import { noSegment } from "../../helpers/journal.ts";
 
 /** Beyond 2 GiB, so that offsets are no small integers. */
 function jobsOf(count: number, offset = 3e9): Job[] {
   const stretch = new Stretch(new Progress(noSegment(), 0), offset, 17, 17, 17);
+  const starts = new LineStarts(offset);
+  const add = (from: number): number => stretch.add(from, from + 300, starts);
   return Array.from({ length: count }, (_, n) => ({
-    record: { stretch, index: stretch.add(), offset: offset + n * 300, event: undefined },
+    record: { stretch, index: add(offset + n * 300), offset: offset + n * 300, event: undefined },
     route: { cn: `user${n}` } as Route,
     unencoded: 1,
   }));
