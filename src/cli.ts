@@ -21,7 +21,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void
   listen: async () => (await import("./commands/listen.ts")).addListen,
   send: async () => (await import("./commands/send.ts")).addSend,
   list: async () => (await import("./commands/list.ts")).addList,
-  flush: async () => (await import("./commands/list.ts")).addFlush,
+  flush: async () => (await import("./commands/flush.ts")).addFlush,
   which: async () => (await import("./commands/which.ts")).addWhich,
   decode: async () => (await import("./commands/codec.ts")).addDecode,
   encode: async () => (await import("./commands/codec.ts")).addEncode,

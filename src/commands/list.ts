@@ -4,7 +4,7 @@ import { Resolver } from "../destinations/openchange/resolver.ts";
 import { printable } from "../printable.ts";
 import { charsetOption, example, serverOption, usernameOption } from "./options.ts";
 
-interface ListOptions {
+export interface ListOptions {
   username: string;
   server: string;
   charset: string;
@@ -21,20 +21,6 @@ export function addList(program: Command): void {
     .action(async (options: ListOptions) => {
       const hosts = await withResolver(options, (resolver) => resolver.hosts(options.username));
       for (const host of hosts) process.stdout.write(`${printable(host)}\n`);
-    });
-}
-
-export function addFlush(program: Command): void {
-  program
-    .command("flush")
-    .description("deletes a user's record with all its hosts; servers that are alive register again by themselves")
-    .addOption(usernameOption())
-    .addOption(serverOption())
-    .addOption(charsetOption())
-    .addHelpText("after", example("ocnotify flush --username jdoe"))
-    .action(async (options: ListOptions) => {
-      const existed = await withResolver(options, (resolver) => resolver.flush(options.username));
-      process.stdout.write(existed ? "flushed\n" : "there was no record\n");
     });
 }
 
