@@ -63,6 +63,7 @@ const openchange = v.strictObject({
   /** Whether the servers know the extension of docs/ocnotify-extended.idl. */
   extended: v.optional(v.boolean("true or false"), false),
   time_to_live: v.optional(duration, "10m"),
+  restart_grace: v.optional(duration, "30s"),
   remove_refused_after: v.optional(
     v.pipe(
       v.string(A_TIME_TO_REMOVE),

@@ -102,6 +102,7 @@ function openChangeSettings(config: OpenChangeConfig): ConstructorParameters<typ
     newMailEvents: config.new_mail_events,
     extended: config.extended,
     timeToLiveMs: milliseconds(config.time_to_live),
+    restartGraceMs: milliseconds(config.restart_grace),
     removeRefusedAfterMs:
       config.remove_refused_after === "never" ? undefined : milliseconds(config.remove_refused_after),
     maxConnections: config.max_connections,

@@ -65,7 +65,8 @@ async function world(t: TestContext): Promise<World> {
     running,
     status,
     async start(destination = {}) {
-      const openchange = { resolver: memcached.config, ...destination };
+      // The memcached is new, and who is not registered there is not waited for.
+      const openchange = { resolver: memcached.config, restart_grace: "0s", ...destination };
       const config = workspace.configFile({ destinations: { openchange } });
       const daemon = await startDaemon({ journal: workspace.journal, stateDir: workspace.stateDir, config });
       running.push(daemon);

@@ -38,6 +38,7 @@ function describe(status: Status): string {
       `  sent       ${d.sent} notifications, ${d.resent} events again after a lost connection`,
       `  dropped    ${counts("", d.dropped) || "none"}`,
       `  failures   ${d.lookupFailures} of the resolver, ${d.hostFailures} of hosts`,
+      ...(d.lookupsAgain > 0 ? [`  again      ${d.lookupsAgain} look-ups in a memcached that was restarted`] : []),
       `  hosts      ${d.hosts} in use, ${d.connected} connected`,
       `  behind     ${d.lagRecords} records, ${d.lagSeconds.toFixed(1)} s (${d.lookingUp} look-ups and ${d.waiting} notifications under way)`,
     );

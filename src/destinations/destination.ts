@@ -52,6 +52,8 @@ export interface DestinationStatus {
   readonly resent: number;
   /** Look-ups that got no answer, each to be tried again. */
   readonly lookupFailures: number;
+  /** Look-ups that found nobody in a memcached that had just been restarted, each made again. */
+  readonly lookupsAgain: number;
   /** Connections that failed, each to be tried again. */
   readonly hostFailures: number;
   /** What was given up, for one receiver each, by reason. */

@@ -68,7 +68,12 @@ describe("a mail delivered by Dovecot", () => {
       journal: dovecot.journalDir,
       stateDir: stateDirOf(dovecot.folder),
       level: "debug",
-      config: writeConfig(dovecot.folder, { journal: { mail_users: ["nobody"] }, ...config }),
+      config: writeConfig(dovecot.folder, {
+        journal: { mail_users: ["nobody"] },
+        // The memcached is new, and who is not registered there is not waited for.
+        destinations: { openchange: { restart_grace: "0s" } },
+        ...config,
+      }),
     });
 
   const temporaryFolder = (): string => {

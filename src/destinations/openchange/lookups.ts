@@ -9,6 +9,8 @@ import type { Job, Route } from "./route.ts";
 const BATCH = 1_000;
 const FIRST_RETRY_MS = 100;
 const MOST_RETRY_MS = 5_000;
+/** Who is not found in a memcached that has just been restarted is looked up again after this. */
+const AGAIN_MS = 1_000;
 
 export interface LookupEvents {
   /** A route's key was looked up: its hosts are known, and these jobs can go. */
@@ -19,6 +21,12 @@ export interface LookupEvents {
   failed(lookups: Lookups, error: Error): void;
   /** After a failure, it gave an answer. */
   recovered(lookups: Lookups): void;
+  /** The server was started less than the grace ago: who is not found there is looked up again. Called once for each start. */
+  restarted(lookups: Lookups, agoMs: number): void;
+  /** These were not found in it. What waits of them will be looked up again, but for what is taken with `takeIf`. */
+  notYet(lookups: Lookups, routes: readonly Route[]): void;
+  /** The server does not say when it was started, so who is not found is not there. Called once. */
+  ageless(lookups: Lookups): void;
 }
 
 /** The look-ups for one memcached server: all that come while one request is on its way make the next one. */
@@ -26,7 +34,15 @@ export class Lookups {
   readonly server: MemcachedServer;
   readonly #hostLists: HostLists;
   readonly #events: LookupEvents;
+  readonly #graceMs: number;
   readonly #queue = new Queue<Route>();
+  /** Not found in a server that has just been restarted. */
+  readonly #again = new Queue<Route>();
+  /** How many of these it is time for. */
+  #due = 0;
+  #againTimer: NodeJS.Timeout | undefined;
+  /** The start of the server that was told of last; see `MemcachedServer.startedAt`. */
+  #startTold: number | undefined;
   readonly #backoff = new Backoff(FIRST_RETRY_MS, MOST_RETRY_MS);
   #asking = false;
   #failing = false;
@@ -34,10 +50,12 @@ export class Lookups {
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(server: MemcachedServer, hostLists: HostLists, events: LookupEvents) {
+  /** @param graceMs how long after a server's start those who are registered may not yet be so again */
+  constructor(server: MemcachedServer, hostLists: HostLists, events: LookupEvents, graceMs: number) {
     this.server = server;
     this.#hostLists = hostLists;
     this.#events = events;
+    this.#graceMs = graceMs;
   }
 
   /** Whether the last try got no answer. */
@@ -57,14 +75,14 @@ export class Lookups {
   /** Everything that waits, while nothing is asked. */
   *jobs(): Generator<Job, void> {
     for (const route of this.#queue) yield* route.waiting;
+    for (const route of this.#again) yield* route.waiting;
   }
 
   /** Takes back those that wait and for which `test` holds, while nothing is asked. */
   takeIf(test: (job: Job) => boolean): Job[] {
     const taken: Job[] = [];
-    for (const { waiting } of this.#queue) {
-      if (!waiting.some(test)) continue;
-      for (const job of waiting.splice(0)) (test(job) ? taken : waiting).push(job);
+    for (const queue of [this.#queue, this.#again]) {
+      for (const route of queue) for (const job of route.takeIf(test)) taken.push(job);
     }
     return taken;
   }
@@ -73,6 +91,7 @@ export class Lookups {
     this.#closed = true;
     clearImmediate(this.#scheduled);
     clearTimeout(this.#retry);
+    clearTimeout(this.#againTimer);
   }
 
   #schedule(): void {
@@ -86,22 +105,26 @@ export class Lookups {
 
   async #ask(): Promise<void> {
     const routes: Route[] = [];
-    while (routes.length < BATCH) {
-      const route = this.#queue.shift();
-      if (route === undefined) break;
-      route.asked = route.waiting.length;
-      // All that waited has expired.
-      if (route.asked === 0) route.queued = false;
-      else routes.push(route);
-    }
-    if (routes.length === 0) return;
+    this.#take(this.#queue, BATCH, routes);
+    // Beside the others, so that neither holds up the other.
+    const due = Math.min(BATCH, this.#due, this.#again.length);
+    this.#take(this.#again, due, routes);
+    this.#due -= due;
+    if (routes.length > 0) await this.#askFor(routes);
+    if (this.#queue.length + this.#due > 0) this.#schedule();
+    this.#askAgainLater();
+  }
+
+  async #askFor(routes: readonly Route[]): Promise<void> {
     const askedAt = performance.now();
     this.#asking = true;
     try {
       const values = await this.server.getMany(routes.map((route) => route.key));
+      const hasMisses = values.size < routes.length && this.#graceMs > 0;
+      const startedAt = hasMisses ? await this.server.startedAt() : undefined;
       this.#asking = false;
       if (this.#closed) return;
-      this.#answered(routes, values, askedAt);
+      this.#answered(routes, values, askedAt, this.#isYoung(startedAt, askedAt));
     } catch (error) {
       this.#asking = false;
       if (this.#closed) return;
@@ -113,16 +136,61 @@ export class Lookups {
       }, this.#backoff.next());
       this.#events.failed(this, error as Error);
     }
-    if (this.#queue.length > 0) this.#schedule();
   }
 
-  #answered(routes: readonly Route[], values: ReadonlyMap<string, StoredValue>, askedAt: number): void {
+  /** Moves the first `count` of a queue to `routes`. */
+  #take(queue: Queue<Route>, count: number, routes: Route[]): void {
+    for (let left = count; left > 0; left--) {
+      const route = queue.shift();
+      if (route === undefined) break;
+      route.asked = route.waiting.length;
+      route.again = false;
+      // All that waited has expired.
+      if (route.asked === 0) route.queued = false;
+      else routes.push(route);
+    }
+  }
+
+  /** Whether the server was so new when it was asked that who is not found may only not be there yet. */
+  #isYoung(startedAt: number | undefined, askedAt: number): boolean {
+    if (startedAt === undefined) return false;
+    const isYoung = askedAt - startedAt < this.#graceMs;
+    if (startedAt !== this.#startTold) {
+      this.#startTold = startedAt;
+      if (isYoung) this.#events.restarted(this, askedAt - startedAt);
+      else if (startedAt === -Infinity) this.#events.ageless(this);
+    }
+    return isYoung;
+  }
+
+  #askAgainLater(): void {
+    if (this.#againTimer !== undefined || this.#again.length === 0 || this.#closed) return;
+    this.#againTimer = setTimeout(() => {
+      this.#againTimer = undefined;
+      this.#due = this.#again.length;
+      this.#schedule();
+    }, AGAIN_MS);
+  }
+
+  #answered(
+    routes: readonly Route[],
+    values: ReadonlyMap<string, StoredValue>,
+    askedAt: number,
+    isYoung: boolean,
+  ): void {
     this.#backoff.reset();
     if (this.#failing) {
       this.#failing = false;
       this.#events.recovered(this);
     }
-    for (const route of routes) {
+    const missing = isYoung ? routes.filter((route) => !values.has(route.key)) : [];
+    for (const route of missing) {
+      route.again = true;
+      this.#again.push(route);
+    }
+    if (missing.length > 0) this.#events.notYet(this, missing);
+    const found = isYoung ? routes.filter((route) => values.has(route.key)) : routes;
+    for (const route of found) {
       const { waiting } = route;
       // The answer is for those that waited when it was asked, and for what came since but had been seen before.
       const after = waiting.findIndex(({ record }, index) => index >= route.asked && record.stretch.seenAt > askedAt);

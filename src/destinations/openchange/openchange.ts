@@ -34,6 +34,8 @@ export interface OpenChangeSettings {
   /** Whether the servers know the extension: they are told of deletions, changes, moves and copies as such. */
   readonly extended: boolean;
   readonly timeToLiveMs: number;
+  /** After a memcached's start, servers may take so long to register there again. */
+  readonly restartGraceMs: number;
   /** A host that refuses for so long is taken out of the resolver; undefined never. */
   readonly removeRefusedAfterMs: number | undefined;
   /** Connections that are open at once; with more hosts, those with nothing to send make room for the others. */
@@ -43,7 +45,7 @@ export interface OpenChangeSettings {
 
 type Counters = Pick<
   DestinationStatus,
-  "ignored" | "nobody" | "sent" | "resent" | "lookupFailures" | "hostFailures" | "dropped"
+  "ignored" | "nobody" | "sent" | "resent" | "lookupFailures" | "lookupsAgain" | "hostFailures" | "dropped"
 >;
 
 /**
@@ -58,6 +60,7 @@ export class OpenChange implements Destination {
     sent: 0,
     resent: 0,
     lookupFailures: 0,
+    lookupsAgain: 0,
     hostFailures: 0,
     dropped: {},
   };
@@ -91,7 +94,7 @@ export class OpenChange implements Destination {
     this.#notify = { backend, extended, newMailEvents: new Set(settings.newMailEvents) };
     this.#encoder = new NotificationEncoder(charset(settings.charset), modifiedUtf7);
     this.#givenUp = new GivenUp(log);
-    this.#unregistered = new Unregistered((endpoint, jobs) => {
+    this.#unregistered = new Unregistered(settings.restartGraceMs, (endpoint, jobs) => {
       this.#log.info({ host: endpoint.name, events: jobs.length }, "the host is gone, and had unregistered before");
       for (const job of jobs) this.#dropJob(job, "unregistered");
     });
@@ -128,6 +131,19 @@ export class OpenChange implements Destination {
           this.#once.forget(`memcached ${server.name}`);
           this.#log.info({ memcached: server.name }, "the resolver answers again");
         },
+        restarted: ({ server }, agoMs) => {
+          const seconds = Math.ceil((settings.restartGraceMs - agoMs) / 1_000);
+          this.#log.warn(
+            { memcached: server.name },
+            `memcached was started ${Math.round(agoMs / 1_000)} s ago and knows nobody who registered before: who is not found is looked up again for ${seconds} s. A server of OpenChange registers again only when Outlook connects again`,
+          );
+        },
+        notYet: (lookups, routes) => this.#notYet(lookups, routes),
+        ageless: ({ server }) =>
+          this.#log.warn(
+            { memcached: server.name },
+            "the resolver does not say when it was started (a proxy?): after its restart, whoever is not yet registered again is not told",
+          ),
       },
       (path) => readFileSync(path, "utf8"),
     );
@@ -188,7 +204,7 @@ export class OpenChange implements Destination {
     }
     this.#lookingUp++;
     if (this.#lookingUp >= MAX_LOOKUPS) this.#paused = true;
-    if (route.lookups.failing) this.#answers.park(record);
+    if (route.lookups.failing || route.again) this.#answers.park(record);
     route.lookups.push(job);
   }
 
@@ -308,13 +324,36 @@ export class OpenChange implements Destination {
     }
     const expired = lookups.takeIf(this.#isExpired(performance.now()));
     if (expired.length === 0) return;
-    this.#drop("expired", expired.length);
     this.#log.error(
       { memcached: name, dropped: expired.length },
       `events given up: the resolver did not answer within their time to live (${error.message})`,
     );
-    this.#lookedUp(expired.length);
-    for (const job of expired) this.#answer(job.record);
+    this.#expired(expired);
+  }
+
+  #notYet({ server }: Lookups, routes: readonly Route[]): void {
+    this.#counters.lookupsAgain += routes.length;
+    const isExpired = this.#isExpired(performance.now());
+    for (const route of routes) {
+      const expired = route.takeIf(isExpired);
+      if (expired.length > 0) {
+        this.#givenUp.add(
+          server.name,
+          expired.length,
+          "expired",
+          "nobody has registered since memcached was restarted",
+        );
+        this.#expired(expired);
+      }
+      for (const job of route.waiting) this.#answers.park(job.record);
+    }
+  }
+
+  /** Looked up in vain for their whole time to live. */
+  #expired(jobs: readonly Job[]): void {
+    this.#drop("expired", jobs.length);
+    this.#lookedUp(jobs.length);
+    for (const job of jobs) this.#answer(job.record);
   }
 
   #hostFailed(endpoint: Endpoint, error: SpError): void {
@@ -354,7 +393,11 @@ export class OpenChange implements Destination {
     for (const { resolver, cn } of new Set(jobs.map((job) => job.route))) {
       resolver.unregister(cn, host).then(
         (removed) => {
-          if (removed) this.#log.warn({ host, cn }, "taken out of the resolver: the host has refused for too long");
+          if (!removed) return;
+          this.#log.warn(
+            { host, cn },
+            "taken out of the resolver: the host has refused for too long. A server of OpenChange registers again only when Outlook connects again",
+          );
         },
         (error: Error) => this.#log.warn({ host, cn }, `cannot take the host out of the resolver: ${error.message}`),
       );

@@ -63,17 +63,23 @@ export class Resolver {
     return found === undefined ? [] : distinctHosts(decodeHosts(cn, found.value, this.#strings));
   }
 
-  /** Which of these users have this host in their record; undefined when one of their memcacheds gives no answer. */
-  async registeredAt(host: string, cns: readonly string[]): Promise<ReadonlySet<string> | undefined> {
-    const keys = new Map(cns.map((cn) => [resolverKey(cn), cn]));
-    const { values, failures } = await this.pool.getMany([...keys.keys()]);
-    if (failures.size > 0) return undefined;
-    const registered = new Set<string>();
-    for (const [key, value] of values) {
-      const cn = keys.get(key);
-      if (cn !== undefined && decodeHosts(cn, value, this.#strings).includes(host)) registered.add(cn);
+  /**
+   * Which of these users have not got this host in their record. Not those whose memcached was started less than
+   * `graceMs` ago: the host may only not have registered again.
+   * @throws MemcachedError when one of their memcacheds gives no answer, OcnotifyError ERR_RESOLVER_RECORD
+   */
+  async unregisteredAt(host: string, cns: readonly string[], graceMs: number): Promise<ReadonlySet<string>> {
+    const keys = cns.map((cn) => [resolverKey(cn), cn] as const);
+    const askedMs = performance.now();
+    const { values, failures } = await this.pool.getMany(keys.map(([key]) => key));
+    for (const error of failures.values()) throw error;
+    const unregistered = new Set<string>();
+    for (const [key, cn] of keys) {
+      const value = values.get(key);
+      if (value !== undefined && decodeHosts(cn, value, this.#strings).includes(host)) continue;
+      if (graceMs === 0 || askedMs - (await this.pool.serverFor(key).startedAt()) >= graceMs) unregistered.add(cn);
     }
-    return registered;
+    return unregistered;
   }
 
   /** Adds a host to a user's record, once. @throws as `hosts` does, and ERR_RESOLVER_CONTENTION */

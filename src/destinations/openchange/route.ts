@@ -27,6 +27,8 @@ export class Route {
   readonly waiting: Job[] = [];
   /** Whether `lookups` has it in its queue, or has asked for it. */
   queued = false;
+  /** Whether it waits to be asked for once more, because nobody was found in a memcached that was just restarted. */
+  again = false;
   /** How many of `waiting` the request that is under way is for. */
   asked = 0;
   #hosts: readonly string[] = NOBODY;
@@ -54,6 +56,14 @@ export class Route {
    */
   answersFor(seenAt: number, now: number): boolean {
     return !this.queued && seenAt <= this.#askedAt && now - this.#askedAt < VALID_MS;
+  }
+
+  /** Takes back those that wait and for which `test` holds. */
+  takeIf(test: (job: Job) => boolean): Job[] {
+    const taken: Job[] = [];
+    if (!this.waiting.some(test)) return taken;
+    for (const job of this.waiting.splice(0)) (test(job) ? taken : this.waiting).push(job);
+    return taken;
   }
 
   /**

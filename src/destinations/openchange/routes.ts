@@ -25,6 +25,8 @@ export interface RouteDefaults {
   readonly cn: CnKind;
   /** The "dos charset" of all servers. */
   readonly charset: string;
+  /** How long after a memcached's start a user who is not found there is looked up again. */
+  readonly restartGraceMs: number;
 }
 
 /** Finds the route of an event, and makes what is missing for it. */
@@ -64,7 +66,7 @@ export class Routes {
     const server = resolver.pool.serverFor(key);
     let lookups = this.#lookups.get(server);
     if (lookups === undefined) {
-      lookups = new Lookups(server, this.#hostLists, this.#events);
+      lookups = new Lookups(server, this.#hostLists, this.#events, this.#defaults.restartGraceMs);
       this.#lookups.set(server, lookups);
     }
     const route = new Route(cn, resolver, lookups);

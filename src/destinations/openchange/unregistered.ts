@@ -12,12 +12,17 @@ const ASK_AGAIN_MS = 10_000;
  */
 export class Unregistered {
   readonly #onTaken: (endpoint: Endpoint, jobs: readonly Job[]) => void;
+  readonly #graceMs: number;
   readonly #askedAt = new WeakMap<Endpoint, number>();
   #asking: Promise<void> = Promise.resolve();
   #closed = false;
 
-  /** @param onTaken given what was taken back from an endpoint */
-  constructor(onTaken: (endpoint: Endpoint, jobs: readonly Job[]) => void) {
+  /**
+   * @param graceMs how long after a memcached's start a host may not yet be registered there again
+   * @param onTaken given what was taken back from an endpoint
+   */
+  constructor(graceMs: number, onTaken: (endpoint: Endpoint, jobs: readonly Job[]) => void) {
+    this.#graceMs = graceMs;
     this.#onTaken = onTaken;
   }
 
@@ -41,12 +46,10 @@ export class Unregistered {
       byResolver.set(route.resolver, cns.add(route.cn));
     }
     for (const [resolver, cns] of byResolver) {
-      const asked = new Set([...cns].slice(0, MANY_USERS));
-      const registered = await resolver.registeredAt(endpoint.name, [...asked]).catch(() => undefined);
-      if (registered === undefined || this.#closed) continue;
-      const jobs = endpoint.takeIf(
-        ({ route }) => route.resolver === resolver && asked.has(route.cn) && !registered.has(route.cn),
-      );
+      const asked = [...cns].slice(0, MANY_USERS);
+      const gone = await resolver.unregisteredAt(endpoint.name, asked, this.#graceMs).catch(() => undefined);
+      if (gone === undefined || this.#closed) continue;
+      const jobs = endpoint.takeIf(({ route }) => route.resolver === resolver && gone.has(route.cn));
       if (jobs.length > 0) this.#onTaken(endpoint, jobs);
     }
   }

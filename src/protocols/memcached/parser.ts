@@ -30,7 +30,8 @@ export type ReplyType =
   | "error"
   | "client-error"
   | "server-error"
-  | "version";
+  | "version"
+  | "stat";
 
 export interface ParserHandlers {
   onValue(item: ValueItem): void;
@@ -71,6 +72,7 @@ const LINES_WITH_TEXT: ReadonlyMap<string, ReplyType> = new Map([
   ["CLIENT_ERROR", "client-error"],
   ["SERVER_ERROR", "server-error"],
   ["VERSION", "version"],
+  ["STAT", "stat"],
   ["ERROR", "error"],
 ]);
 

@@ -171,6 +171,34 @@ export function lineRequest<T>(
   };
 }
 
+/** Asks for how many seconds the server has been up; undefined when it does not say. */
+export function uptimeRequest(
+  resolve: (seconds: number | undefined) => void,
+  reject: (error: MemcachedError) => void,
+): Request {
+  let seconds: number | undefined;
+  return {
+    payload: "stats\r\n",
+    idempotent: true,
+    retried: false,
+    onValue() {
+      throw unexpected("with a value", "stats");
+    },
+    onReply(reply) {
+      if (reply.type === "stat") {
+        const uptime = /^uptime (\d{1,10})$/.exec(reply.text)?.[1];
+        if (uptime !== undefined) seconds = Number(uptime);
+        return false;
+      }
+      if (reply.type === "server-error") reject(serverError(reply.text));
+      else if (reply.type === "end") resolve(seconds);
+      else throw unexpected(reply.type, "stats");
+      return true;
+    },
+    fail: reject,
+  };
+}
+
 /** The bytes of `set`, `add` or `cas`; `exptime` in seconds (0: never), as in protocol.txt. */
 export function storePayload(
   command: "set" | "add" | "cas",

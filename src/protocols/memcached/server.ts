@@ -12,6 +12,7 @@ import {
   type StoredValue,
   storePayload,
   type StoreResult,
+  uptimeRequest,
 } from "./request.ts";
 
 export interface MemcachedServerOptions {
@@ -31,6 +32,9 @@ export interface StoreOptions {
   /** Seconds, or unix time when over 30 days, as in memcached's protocol.txt; 0, the default, is never. */
   exptime?: number;
 }
+
+/** A proxy may know no `stats`, and end the connection: after this many such ends one after the other it is not asked again. */
+const MAX_UPTIME_FAILURES = 3;
 
 type Reject = (error: MemcachedError) => void;
 
@@ -62,6 +66,8 @@ export class MemcachedServer {
   #probeTimer: NodeJS.Timeout | undefined;
   #downUntil = 0;
   #downBecause: MemcachedError | undefined;
+  #startedAt: number | undefined;
+  #uptimeFailures = 0;
   #closed = false;
 
   constructor(address: MemcachedAddress, options: MemcachedServerOptions = {}) {
@@ -125,6 +131,25 @@ export class MemcachedServer {
       const results: Partial<Record<string, boolean>> = { deleted: true, "not-found": false };
       return lineRequest(`delete ${key}\r\n`, (reply) => results[reply.type], resolve, reject);
     });
+  }
+
+  /**
+   * When the server was started, in milliseconds of this process's clock; -Infinity when it does not say. It is asked
+   * once for each connection, because a server that was restarted has ended the one before. memcached's uptime begins
+   * at 2 s and goes by whole seconds, so this is up to 3 s too early.
+   */
+  async startedAt(): Promise<number> {
+    if (this.#startedAt !== undefined) return this.#startedAt;
+    if (this.#uptimeFailures >= MAX_UPTIME_FAILURES) return -Infinity;
+    try {
+      const seconds = await this.#request<number | undefined>(uptimeRequest);
+      this.#uptimeFailures = 0;
+      this.#startedAt = seconds === undefined ? -Infinity : performance.now() - seconds * 1_000;
+      return this.#startedAt;
+    } catch (error) {
+      if (!this.#closed) this.#uptimeFailures++;
+      throw error;
+    }
   }
 
   /** The version of the server, such as "1.6.18". */
@@ -210,6 +235,7 @@ export class MemcachedServer {
   #onLost({ error, unanswered, blame }: Loss): void {
     this.#connection = undefined;
     this.#probe = undefined;
+    this.#startedAt = undefined;
     if (blame && !this.#closed) {
       this.#downBecause = error;
       this.#downUntil = performance.now() + this.#options.retryTimeoutMs;

@@ -139,7 +139,7 @@ describe("the resolver", () => {
     assert.deepEqual((await stored("resolver:jdoe"))?.subarray(-2), Buffer.from("d200", "hex"));
     assert.deepEqual(await resolver.hosts("jdoe"), ["ipc:///run/Ê"]);
     assert.deepEqual(await other.hosts("jdoe"), ["ipc:///run/Ò"]);
-    assert.deepEqual([...((await other.registeredAt("ipc:///run/Ò", ["jdoe"])) ?? [])], ["jdoe"]);
+    assert.deepEqual(await other.unregisteredAt("ipc:///run/Ò", ["jdoe"], 0), new Set());
     await other.register("jdoe", "ipc:///run/€");
     assert.equal(await resolver.unregister("jdoe", "ipc:///run/Ê"), true);
     assert.deepEqual(await other.hosts("jdoe"), ["ipc:///run/€"]);
@@ -192,6 +192,17 @@ describe("the resolver", () => {
     assert.deepEqual(await stored("resolver:jdoe"), Buffer.from("garbage"));
     assert.equal(await resolver.flush("jdoe"), true);
     assert.equal(await resolver.flush("jdoe"), false);
+  });
+
+  test("says which users a host is registered for no more, but not of a memcached that has just been started", async () => {
+    await resolver.register("jdoe", "tcp://10.0.0.5:1");
+    await resolver.register("anna", "tcp://10.0.0.6:1");
+    const users = ["jdoe", "anna", "nobody"];
+    assert.deepEqual(await resolver.unregisteredAt("tcp://10.0.0.5:1", users, 0), new Set(["anna", "nobody"]));
+    assert.deepEqual(await resolver.unregisteredAt("tcp://10.0.0.5:1", users, 3_600_000), new Set());
+    const dead = new Resolver("--SERVER=127.0.0.1:1");
+    await assert.rejects(dead.unregisteredAt("tcp://10.0.0.5:1", users, 0), { code: "ERR_MEMCACHED_CONNECT" });
+    dead.close();
   });
 
   test("nobody being registered is no failure; a memcached that is not there is one that may pass", async () => {

@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { MemcachedError } from "../../../src/protocols/memcached/errors.ts";
 import { MemcachedServer, type MemcachedServerOptions } from "../../../src/protocols/memcached/server.ts";
 import { startMemcached, type TestMemcached } from "../../helpers/memcached.ts";
+import { askMemcached } from "../../helpers/ocnotify.ts";
 import { freePort } from "../../helpers/ports.ts";
 
 const bytes = (text: string): Buffer => Buffer.from(text);
@@ -122,6 +123,28 @@ describe("MemcachedServer with a real memcached", () => {
       assert.equal((await client.getMany([])).size, 0);
       assert.match(await client.version(), /^\d+\.\d+/);
     }));
+
+  it("says when it was started, asked once for each connection, and anew after a restart", async () => {
+    const began = performance.now();
+    const other = await startMemcached();
+    try {
+      await withClient(other.address, {}, async (client) => {
+        const first = await client.startedAt();
+        const now = performance.now();
+        // memcached's uptime begins at 2 s and is whole seconds.
+        assert.ok(first > began - 4_000 && first <= now, `${first} of ${began} to ${now}`);
+        assert.equal(await client.startedAt(), first);
+        await other.restart();
+        await eventually(async () => assert.notEqual(await client.startedAt(), first));
+        // It does not tell when it was emptied otherwise.
+        const second = await client.startedAt();
+        await askMemcached(other.port, "flush_all", "OK");
+        assert.equal(await client.startedAt(), second);
+      });
+    } finally {
+      await other.stop();
+    }
+  });
 
   it("stores only if nobody was faster", () =>
     withClient(memcached.address, {}, async (client) => {
@@ -356,6 +379,22 @@ describe("MemcachedServer with a server that misbehaves", () => {
         await fails("ERR_MEMCACHED_DOWN", client.getMany(["a"]));
       }));
   }
+
+  it("that says nothing of its uptime was started long ago", () =>
+    withFake(options, script("STAT pid 1\r\nSTAT uptime soon\r\nEND\r\n"), async (client) => {
+      assert.equal(await client.startedAt(), -Infinity);
+      assert.equal(await client.startedAt(), -Infinity);
+    }));
+
+  it("that ends the connection at stats was started long ago, after three tries", () =>
+    withFake({ ...options, retryTimeoutMs: 1 }, script(), async (client, connections) => {
+      for (let n = 1; n <= 3; n++) {
+        await assert.rejects(client.startedAt());
+        await delay(5);
+      }
+      assert.equal(await client.startedAt(), -Infinity);
+      assert.equal(connections(), 3);
+    }));
 
   it("fails at half an answer, when the rest does not come", () =>
     withFake(options, script("VALUE a 0 10\r\nhalf"), async (client) => {
