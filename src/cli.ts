@@ -2,7 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { example } from "./commands/options.ts";
 import { printable } from "./printable.ts";
-import { version } from "./version.ts";
+import { versions } from "./version.ts";
 
 /** Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong. */
 const FAILED = 1;
@@ -35,7 +35,7 @@ function isOriginal([first]: readonly string[]): boolean {
 async function programFor(args: readonly string[]): Promise<Command> {
   const program = new Command("ocnotify")
     .description("turns mailbox changes in Dovecot into notifications")
-    .version(version)
+    .version(versions)
     .addHelpText("after", example("ocnotify listen --username jdoe"));
   const called = Object.hasOwn(COMMANDS, args[0] ?? "") ? COMMANDS[args[0] ?? ""] : undefined;
   for (const load of called === undefined ? Object.values(COMMANDS) : [called]) (await load())(program);

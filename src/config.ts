@@ -45,6 +45,22 @@ const A_NAME = `a name in which * stands for anything; ${EXCLUDING}`;
 const names = v.array(v.pipe(v.string(A_NAME), v.regex(/^(?!!$)./s, A_NAME)), "a list of names");
 const A_SERVICE = `a service of Dovecot such as lda, lmtp or imap; ${EXCLUDING}`;
 const services = v.array(v.pipe(v.string(A_SERVICE), v.regex(/^!?[a-z0-9*?_-]+$/, A_SERVICE)), "a list of services");
+const NAME_PAIR =
+  'names of Dovecot for names of the system, with one * in both, or in the first, or in none: {"*": "*@example.com"}';
+const stars = (name: string): number => name.split("*").length - 1;
+const namesInDovecot = v.union([text, v.array(text)], NAME_PAIR);
+const userNames = v.pipe(
+  // A list would be taken for a record of its places.
+  v.custom<object>((input) => !Array.isArray(input), NAME_PAIR),
+  v.record(text, namesInDovecot, NAME_PAIR),
+  v.check(
+    (pairs) =>
+      Object.entries(pairs).every(
+        ([name, users]) => stars(name) <= 1 && [users].flat().every((user) => stars(user) <= stars(name)),
+      ),
+    NAME_PAIR,
+  ),
+);
 
 /** The options of one destination that tells OpenChange servers. */
 const openchange = v.strictObject({
@@ -99,6 +115,7 @@ const Schema = v.strictObject({
     v.strictObject({
       directory: v.optional(path, "/var/spool/ocnotify/journal"),
       mail_users: v.optional(v.array(v.union([text, uid], A_USER), "a list of users"), ["vmail"]),
+      user_names: v.optional(userNames, {}),
       retention: v.optional(duration, "1h"),
     }),
     {},

@@ -6,9 +6,10 @@ import { OpenChange } from "./destinations/openchange/openchange.ts";
 import { OcnotifyError } from "./errors.ts";
 import { eventFilter } from "./filter.ts";
 import { JournalDirectory } from "./journal/directory.ts";
-import { knownUids, Owners } from "./journal/owners.ts";
+import { Owners } from "./journal/owners.ts";
 import { Retention } from "./journal/retention.ts";
 import type { Logger } from "./log.ts";
+import { LossLog } from "./loss-log.ts";
 import { serveStatus, type Status } from "./status.ts";
 import { version } from "./version.ts";
 
@@ -26,18 +27,20 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     throw new OcnotifyError("ERR_STATE_DIRECTORY", `state_directory: ${error.message}`, { cause: error });
   });
   const startedAt = performance.now();
-  const owners = new Owners(await knownUids(config.journal.mail_users, log));
+  const owners = new Owners(config.journal.mail_users, config.journal.user_names);
+  await owners.resolve(log);
   const directory = new JournalDirectory(config.journal.directory, owners, log);
   const deliveries: Delivery[] = [];
   const status = (): Status => ({
     version,
+    node: process.versions.node,
     pid: process.pid,
     since: new Date(Date.now() - (performance.now() - startedAt)).toISOString(),
     journal: {
       directory: directory.path,
       segments: directory.segments.size,
       inotify: directory.inotify,
-      ...directory.counters,
+      notRead: directory.notRead,
     },
     memory: { rssBytes: process.memoryUsage.rss() },
     destinations: Object.fromEntries(deliveries.map((delivery) => [delivery.name, delivery.status()])),
@@ -58,11 +61,14 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   const isPast: Delivery["isPast"] = (segment) => deliveries.every((delivery) => delivery.isPast(segment));
   const retention = new Retention(directory, milliseconds(config.journal.retention), isPast, log);
   retention.start();
+  const lossLog = new LossLog(status, log);
+  lossLog.start();
   log.info({ journal: directory.path, segments: directory.segments.size }, "ready");
 
   return {
     async stop() {
       retention.stop();
+      lossLog.stop();
       await Promise.all(deliveries.map((delivery) => delivery.close(milliseconds(config.drain_timeout))));
       directory.close();
       server.close();

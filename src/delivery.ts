@@ -5,7 +5,7 @@ import { loadCursor, saveCursor } from "./journal/cursor.ts";
 import type { JournalDirectory } from "./journal/directory.ts";
 import type { Segment } from "./journal/segment.ts";
 import type { EventRecord, Stretch } from "./journal/stretch.ts";
-import { Tail, type TailCounters } from "./journal/tail.ts";
+import { Tail, type TailCounters, type Unread } from "./journal/tail.ts";
 import { Once, type Logger } from "./log.ts";
 import { RecordScanner } from "./record-scanner.ts";
 
@@ -42,12 +42,11 @@ export interface DeliverySettings {
 }
 
 /** What a destination has done since the daemon started, and what it has yet to do. */
-export interface DeliveryStatus extends TailCounters, DestinationStatus {
+export interface DeliveryStatus extends TailCounters, Unread, DestinationStatus {
   /** Records that the destination does not want. */
   readonly filtered: number;
   /** Records that are answered. */
   readonly done: number;
-  readonly unreadBytes: number;
   /** Records not yet answered; those not yet read are counted by their bytes. */
   readonly lagRecords: number;
   /** Age of the oldest record that was read and is not yet answered. */
@@ -139,14 +138,15 @@ export class Delivery implements Answers {
   }
 
   status(): DeliveryStatus {
-    const { unanswered, unreadBytes, oldest, counters } = this.#tail;
+    const { unanswered, oldest, counters } = this.#tail;
+    const unread = this.#tail.unread();
     const bytesPerRecord = counters.records === 0 ? TYPICAL_RECORD : counters.bytes / counters.records;
     return {
       ...counters,
       filtered: this.#filtered,
       done: this.#done,
-      unreadBytes,
-      lagRecords: unanswered + Math.ceil(unreadBytes / bytesPerRecord),
+      ...unread,
+      lagRecords: unanswered + Math.ceil(unread.unreadBytes / bytesPerRecord),
       lagSeconds: oldest === undefined ? 0 : Math.max(0, performance.now() - oldest) / 1_000,
       ...this.destination.status(),
     };

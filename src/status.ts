@@ -5,6 +5,7 @@ import { text } from "node:stream/consumers";
 import type { DeliveryStatus } from "./delivery.ts";
 import { OcnotifyError } from "./errors.ts";
 import type { Inotify } from "./journal/watch.ts";
+import type { FileFault } from "./journal/directory.ts";
 
 const SOCKET = "status.sock";
 const ASK_TIMEOUT_MS = 5_000;
@@ -12,6 +13,8 @@ const ASK_TIMEOUT_MS = 5_000;
 /** What a running daemon tells of itself. Counters are since its start. */
 export interface Status {
   readonly version: string;
+  /** The version of Node.js that it runs on. */
+  readonly node: string;
   readonly pid: number;
   /** ISO 8601, by the clock as it is now: it may have been set since. */
   readonly since: string;
@@ -20,8 +23,8 @@ export interface Status {
     readonly segments: number;
     /** Where inotify is silent, the directory is listed every second. */
     readonly inotify: Inotify;
-    /** Files in the directory that are not read, by reason. */
-    readonly untrusted: Readonly<Record<string, number>>;
+    /** Files in the directory that are not read, at the moment, by reason. */
+    readonly notRead: Readonly<Partial<Record<FileFault, number>>>;
   };
   readonly memory: { readonly rssBytes: number };
   readonly destinations: Readonly<Record<string, DeliveryStatus>>;

@@ -45,11 +45,13 @@ describe("the command line", { concurrency: 4 }, () => {
     assert.match(stdout, /\nExample:\n {2}\$ ocnotify /);
   });
 
-  test("--version is that of the package", async () => {
+  test("--version is that of the package, and that of Node.js", async () => {
     const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
       version: string;
     };
-    assert.deepEqual(await ocnotify(["--version"]), { code: 0, stdout: `${version}\n`, stderr: "" });
+    const stdout = `${version} (Node.js ${process.versions.node})\n`;
+    for (const option of ["--version", "-V"])
+      assert.deepEqual(await ocnotify([option]), { code: 0, stdout, stderr: "" });
   });
 
   test("without any argument it is a mistake, answered with the help on stderr", async () => {

@@ -61,6 +61,7 @@ describe("the configuration", () => {
     assert.deepEqual(journal, {
       directory: "/var/spool/ocnotify/journal",
       mail_users: ["vmail"],
+      user_names: {},
       retention: "1h",
     });
     assert.equal(state_directory, "/var/lib/ocnotify");
@@ -110,7 +111,7 @@ destinations:
     assert.match(await fault("jornal: {}"), /: jornal: unknown key\. Known here: log, journal, state_directory/);
     assert.match(
       await fault("journal: { dir: /x }"),
-      /: journal\.dir: unknown key\. Known here: directory, mail_users, retention$/,
+      /: journal\.dir: unknown key\. Known here: directory, mail_users, user_names, retention$/,
     );
     assert.match(
       await fault("destinations: { a: { resolvr: x } }"),
@@ -274,6 +275,19 @@ destinations: { a: { events: [MessageGone], cn: both, users: jdoe } }
         await fault(`journal: { mail_users: [${uid}] }`),
         /journal\.mail_users\.0: expected a user name or uid/,
       );
+    }
+  });
+
+  it("takes names of Dovecot for names of the system, with one * in both, in the first, or in none", async () => {
+    const text = "{'*': '*@example.com', 'EXAMPLE\\*': ['*', '*@example.org'], hans: hans.meier, 'TEST+*': all}";
+    assert.deepEqual((await read(`journal: { user_names: ${text} }`)).journal.user_names, {
+      "*": "*@example.com",
+      "EXAMPLE\\*": ["*", "*@example.org"],
+      hans: "hans.meier",
+      "TEST+*": "all",
+    });
+    for (const wrong of ["[x]", "x", "{jdoe: '*@example.com'}", "{'**': '*'}", "{'*': '**'}", "{'': x}", "{'*': 5}"]) {
+      assert.match(await fault(`journal: { user_names: ${wrong} }`), /journal\.user_names.*: expected .*, got /, wrong);
     }
   });
 

@@ -613,12 +613,14 @@ describe("the status of a daemon", { concurrency: 4 }, () => {
       { records: 4, malformed: 1, filtered: 1, ignored: 1, nobody: 1, sent: 1, dropped: {}, done: 4 },
     );
     const json = await ocnotify(["status", "--state-dir", w.workspace.stateDir, "--json"]);
-    assert.equal((JSON.parse(json.stdout) as Status).destinations["openchange"]?.sent, 1);
+    const { destinations, node } = JSON.parse(json.stdout) as Status;
+    assert.equal(destinations["openchange"]?.sent, 1);
+    assert.equal(node, process.versions.node);
     const { code, stdout } = await ocnotify(["status", "--state-dir", w.workspace.stateDir]);
     assert.equal(code, 0);
-    assert.match(stdout, /^ocnotify \S+, pid \d+, since \S+Z, [\d.]+ MiB resident$/m);
+    assert.match(stdout, /^ocnotify \S+ \(Node\.js [\d.]+\), pid \d+, since \S+Z, [\d.]+ MiB resident$/m);
     assert.match(stdout, /^destination openchange$/m);
-    assert.match(stdout, /^ {2}records +4 read \(.*\), 1 malformed, 1 could not be recorded, 0 not believed$/m);
+    assert.match(stdout, /^ {2}records +4 read \(.*\), 1 malformed, 1 could not be recorded, 0 passed over$/m);
     assert.match(stdout, /^ {2}of these +1 filtered, 1 of no interest, 1 with nobody registered$/m);
     assert.match(stdout, /^ {2}sent +1 notifications/m);
     assert.match(stdout, /^ {2}behind +0 records/m);

@@ -41,10 +41,12 @@ test("make install puts a program that runs, and everything beside it, below PRE
     assert.ok(plugin !== undefined && !plugin.startsWith("opt/"), "the plugin is where Dovecot looks for it");
     const program = join(folder, "opt/ocnotify/bin/ocnotify");
     assert.ok((statSync(program).mode & 0o777) === 0o755);
-    const { version } = JSON.parse(readFileSync(join(FOLDER, "package.json"), "utf8")) as { version: string };
+    const [ours, node] = ["package.json", "packaging/node.json"].map(
+      (file) => (JSON.parse(readFileSync(join(FOLDER, file), "utf8")) as { version: string }).version,
+    );
     // Neither node nor anything else of this folder is in reach.
     const said = execFileSync(program, ["--version"], { encoding: "utf8", cwd: "/", env: { PATH: "/nonexistent" } });
-    assert.equal(said.trim(), version);
+    assert.equal(said.trim(), `${ours} (Node.js ${node})`);
     const unit = readFileSync(join(folder, "opt/ocnotify/lib/systemd/system/ocnotify.service"), "utf8");
     assert.match(unit, /^ExecStart=\/opt\/ocnotify\/bin\/ocnotify run$/m);
 
@@ -74,7 +76,8 @@ function flat(value: object, prefix = ""): [string, string][] {
   return Object.entries(value).flatMap(([key, inner]: [string, unknown]): [string, string][] => {
     const name = prefix + (prefix === "destinations." ? "*" : key);
     if (Array.isArray(inner)) return [[name, `[${inner.join(", ")}]`]];
-    return typeof inner === "object" && inner !== null ? flat(inner, `${name}.`) : [[name, String(inner)]];
+    if (typeof inner !== "object" || inner === null) return [[name, String(inner)]];
+    return Object.keys(inner).length === 0 ? [[name, "{}"]] : flat(inner, `${name}.`);
   });
 }
 

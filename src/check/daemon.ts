@@ -2,9 +2,10 @@ import { lstatSync, statSync, type Stats } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Config } from "../config.ts";
-import { uidsOfUsers } from "../journal/owners.ts";
+import { lossesOf } from "../counters.ts";
+import { uidOfMailUser } from "../journal/owners.ts";
 import { askStatus, type Status } from "../status.ts";
-import { version } from "../version.ts";
+import { describeVersions, version, versions } from "../version.ts";
 import { fault, ok, warning, type Finding } from "./finding.ts";
 
 /** Below this the plugin stops recording (plugin/journal.c). */
@@ -125,8 +126,9 @@ export async function checkDaemon(config: Config): Promise<{ findings: Finding[]
     return { findings: [fault("daemon", (error as Error).message, statusRemedy(error as Error))], status: undefined };
   }
   const findings: Finding[] = [];
-  if (status.version !== version) {
-    const told = `the daemon that runs is ${status.version}, and this is ${version}`;
+  const running = describeVersions(status.version, status.node);
+  if (running !== versions) {
+    const told = `the daemon that runs is ${running}, and this is ${versions}`;
     findings.push(warning("daemon", told, "systemctl restart ocnotify"));
   }
   if (status.journal.directory !== config.journal.directory) {
@@ -141,36 +143,36 @@ export async function checkDaemon(config: Config): Promise<{ findings: Finding[]
     findings.push(warning("daemon", told, remedy));
   }
   for (const [name, destination] of Object.entries(status.destinations)) {
-    const { lagRecords, lagSeconds, unreadBytes, unrecorded, untrusted, dropped } = destination;
+    const { lagRecords, lagSeconds, unreadBytes } = destination;
     const behind = `${name} is ${lagRecords} records and ${lagSeconds.toFixed(1)} s behind, ${unreadBytes} bytes are not read`;
     findings.push(
       lagSeconds > SLOW_SECONDS
         ? warning("daemon", behind, "ocnotify status, journalctl -u ocnotify: a server or a memcached does not answer")
         : ok("daemon", behind),
     );
-    if (untrusted > 0) {
-      const told = `${name}: ${untrusted} records of users for whom their writer may not speak`;
-      findings.push(warning("daemon", told, "add the user that Dovecot delivers as to journal.mail_users and restart"));
-    }
-    if (unrecorded > 0) {
-      const told = `${name}: ${unrecorded} changes could not be recorded, since their records would have been too long`;
-      const remedy =
-        "shorten openchange_resolver or openchange_backend, or the mailbox's name: journalctl -u dovecot -g openchange names one";
-      findings.push(warning("daemon", told, remedy));
-    }
-    const lost = Object.entries(dropped).map(([why, count]) => `${count} ${why}`);
-    if (lost.length > 0) {
-      const told = `${name} dropped notifications since its start: ${lost.join(", ")}`;
-      findings.push(warning("daemon", told, "journalctl -u ocnotify tells of which users and why"));
-    }
   }
+  const mailUids = new Set<number>();
   for (const user of config.journal.mail_users) {
-    if (user === "vmail") continue;
     try {
-      await uidsOfUsers([user]);
+      mailUids.add(await uidOfMailUser(user));
     } catch (error) {
+      if (user === "vmail") continue;
       findings.push(warning("daemon", (error as Error).message, "correct journal.mail_users"));
     }
   }
+  // What another version counts, and means, need not be this one's.
+  if (status.version === version) findings.push(...lossFindings(status, mailUids));
   return { findings, status };
+}
+
+function lossFindings(status: Status, mailUids: ReadonlySet<number>): Finding[] {
+  return lossesOf(status).map(({ destination, counter, state, message, remedy }) => {
+    const finding = state === "fault" ? fault : warning;
+    if (destination === undefined) return finding("journal", message, remedy);
+    const left = status.destinations[destination]?.left ?? [];
+    const isNamed = counter === "leftSegments" && left.some(({ uid }) => mailUids.has(uid));
+    const restart = "systemctl restart ocnotify: journal.mail_users has been changed since it was started";
+    const since = state === "warning" ? ", since its start" : "";
+    return finding("daemon", `${destination}${since}: ${message}`, isNamed ? restart : remedy);
+  });
 }

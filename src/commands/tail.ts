@@ -3,7 +3,7 @@ import { milliseconds, readConfig } from "../config.ts";
 import { EVENT_NAMES, type EventName, type MailboxEvent } from "../event.ts";
 import { eventFilter } from "../filter.ts";
 import { JournalDirectory } from "../journal/directory.ts";
-import { knownUids, Owners } from "../journal/owners.ts";
+import { Owners } from "../journal/owners.ts";
 import type { EventRecord } from "../journal/stretch.ts";
 import { Tail } from "../journal/tail.ts";
 import { createLog } from "../log.ts";
@@ -40,12 +40,10 @@ export function addTail(program: Command): void {
     .action(async (options: TailOptions) => {
       const config = await readConfig(options.config);
       const log = createLog({ level: "warn", format: "text" });
-      const owners = new Owners(await knownUids(options.mailUser ?? config.journal.mail_users, log));
+      const owners = new Owners(options.mailUser ?? config.journal.mail_users, config.journal.user_names);
+      await owners.resolve(log);
       const directory = new JournalDirectory(options.journal ?? config.journal.directory, owners, log);
       await directory.open();
-      // Asked beforehand, so that what there is can be read at once, and --no-follow misses nothing.
-      const writers = new Set(Array.from(directory.segments.values(), ({ uid }) => uid));
-      for (const uid of writers) if (!owners.speaksForAll(uid)) await owners.learn(uid);
       // What comes from now on is printed whatever its date: the clock may be set.
       const found = new Map(Array.from(directory.segments.values(), (segment) => [segment, segment.size]));
       const since = options.since === undefined ? Infinity : (Date.now() - options.since) * 1_000;
@@ -66,6 +64,8 @@ export function addTail(program: Command): void {
         }
       };
       print();
+      // Who wrote a segment may have to be asked first, which goes on by itself; --no-follow must miss nothing.
+      await tail.settled();
       if (options.follow) {
         await new Promise((resolve) => {
           for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, resolve);

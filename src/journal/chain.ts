@@ -48,12 +48,6 @@ export class Chain {
     }
   }
 
-  unreadBytes(): number {
-    let bytes = 0;
-    for (const progress of this.#list.slice(this.#head)) bytes += progress.unreadBytes;
-    return bytes;
-  }
-
   /** Whether more than `bytes` are unread in the oldest of them; a great many small ones are not counted up. */
   hasMoreThan(bytes: number): boolean {
     let unread = 0;

@@ -22,10 +22,11 @@ const MIN_DENSITY = 100n;
 /** Names that are looked at together while the directory is listed. */
 const LISTED_TOGETHER = 1024;
 
-export interface DirectoryCounters {
-  /** Files in the directory that are not read, by reason. */
-  untrusted: Record<string, number>;
-}
+/** Files that are not read are remembered up to this many; what is not remembered is not counted. */
+const MAX_NOT_READ = 100_000;
+
+/** Why a file with the name of a segment is not read. */
+export type FileFault = "symlink" | "not-a-file" | "hard-links" | "foreign-owner" | "hole" | "unreadable";
 
 /**
  * The journal's directory: which segments there are, how far each is written, and their bytes. Shared by every
@@ -35,10 +36,9 @@ export class JournalDirectory {
   readonly path: string;
   readonly owners: Owners;
   readonly segments = new Map<string, Segment>();
-  readonly counters: DirectoryCounters = { untrusted: {} };
   readonly #log: Logger;
   readonly #once = new Once();
-  readonly #untrusted = new Map<string, string>();
+  readonly #notRead = new Map<string, FileFault>();
   readonly #files = new Map<Segment, number>();
   readonly #listeners = new Set<(changed: readonly Segment[]) => void>();
   readonly #dirty = new Set<string>();
@@ -92,6 +92,13 @@ export class JournalDirectory {
   /** Tries with a file of our own whether the kernel tells of changes; for the daemon, which owns the directory. */
   probe(): void {
     this.#watch.probe();
+  }
+
+  /** How many files there are at the moment that are not read, by reason. */
+  get notRead(): Partial<Record<FileFault, number>> {
+    const counts: Partial<Record<FileFault, number>> = {};
+    for (const fault of this.#notRead.values()) counts[fault] = (counts[fault] ?? 0) + 1;
+    return counts;
   }
 
   /** Calls `listener` with the segments that are new, have grown, shrunk or gone; returns how to stop that. */
@@ -248,23 +255,27 @@ export class JournalDirectory {
       stats = lstatSync(join(this.path, name), { bigint: true });
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code !== "ENOENT") this.#distrust(name, `cannot be looked at (${code})`);
+      if (code !== "ENOENT") {
+        this.#leaveOut(name, "unreadable", `it cannot be looked at (${code})`);
+        return;
+      }
     }
     if (known !== undefined && (stats === undefined || !this.#seemsTheSame(known, stats))) {
       this.#forget(known);
       changed.push(known);
     }
     if (stats === undefined) {
-      this.#untrusted.delete(name);
+      this.#notRead.delete(name);
       return;
     }
     const parsed = parseSegmentName(name);
-    const fault = parsed === undefined ? "not a segment" : faultOf(stats, parsed.euid);
-    if (parsed === undefined || fault !== undefined) {
-      this.#distrust(name, fault ?? "");
+    if (parsed === undefined) return;
+    const fault = faultOf(stats, parsed.euid);
+    if (fault !== undefined) {
+      this.#leaveOut(name, fault, describeFault(fault, stats));
       return;
     }
-    this.#untrusted.delete(name);
+    this.#notRead.delete(name);
     const current = this.segments.get(name);
     if (current === undefined) {
       const segment = this.#segmentOf(name, parsed.bucket, stats);
@@ -331,15 +342,12 @@ export class JournalDirectory {
     }
   }
 
-  #distrust(name: string, fault: string): void {
-    if (this.#untrusted.get(name) === fault) return;
-    if (this.#untrusted.size >= 100_000) this.#untrusted.clear();
-    this.#untrusted.set(name, fault);
-    this.counters.untrusted[fault] = (this.counters.untrusted[fault] ?? 0) + 1;
+  #leaveOut(name: string, fault: FileFault, why: string): void {
+    if (this.#notRead.size < MAX_NOT_READ || this.#notRead.has(name)) this.#notRead.set(name, fault);
     if (this.#once.first(fault)) {
       this.#log.warn(
         { segment: name, directory: this.path },
-        `not reading this file: ${fault}. Told once for all such`,
+        `not reading this file: ${why}. Logged once an hour for all such; ocnotify check says what to do`,
       );
     }
   }
@@ -402,12 +410,27 @@ export class JournalDirectory {
 }
 
 /** Why a file is not a segment that its writer made, or undefined when it is one. */
-function faultOf(stats: BigIntStats, euid: number): string | undefined {
-  if (stats.isSymbolicLink()) return "a symbolic link";
-  if (!stats.isFile()) return "not a regular file";
-  if (stats.nlink !== 1n) return "a file with several hard links";
-  if (Number(stats.uid) !== euid) return "its owner is not the uid in its name";
+function faultOf(stats: BigIntStats, euid: number): FileFault | undefined {
+  if (stats.isSymbolicLink()) return "symlink";
+  if (!stats.isFile()) return "not-a-file";
+  if (stats.nlink !== 1n) return "hard-links";
+  if (Number(stats.uid) !== euid) return "foreign-owner";
   const filled = stats.blocks * 512n;
-  if (stats.size - filled > MAX_HOLE && stats.size / MIN_DENSITY > filled) return "a file that is mostly a hole";
+  if (stats.size - filled > MAX_HOLE && stats.size / MIN_DENSITY > filled) return "hole";
   return undefined;
+}
+
+function describeFault(fault: FileFault, { uid, nlink }: BigIntStats): string {
+  switch (fault) {
+    case "foreign-owner":
+      return `its owner is uid ${uid}, and not the one in its name`;
+    case "hard-links":
+      return `it has ${nlink} hard links`;
+    case "symlink":
+      return "it is a symbolic link";
+    case "hole":
+      return "it is nearly all a hole";
+    default:
+      return "it is not a regular file";
+  }
 }

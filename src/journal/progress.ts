@@ -25,8 +25,10 @@ export class Progress {
   tornAt = -1;
   /** Somebody has cut it off: offsets that were read come again. */
   shrunk = false;
-  /** Its owner spoke for somebody else: left alone from there on, to be read when the configuration allows it. */
-  distrusted = false;
+  /** Why it cannot be read for now: the system does not say who its owner is, or it cannot be opened. */
+  obstacle: "owner" | "file" | undefined;
+  /** Of whom its owner wrote who may not speak for that user: left alone from there on, until he may. */
+  left: { readonly user: string; readonly by: string | undefined } | undefined;
   queued = false;
   malformed = 0;
   /** Records that were read, ahead or in their turn, and are not answered. */
@@ -53,7 +55,7 @@ export class Progress {
 
   get unread(): boolean {
     const { size, gone } = this.segment;
-    return !gone && !this.distrusted && size > this.readAt && size !== this.stuckAt;
+    return !gone && this.left === undefined && size > this.readAt && size !== this.stuckAt;
   }
 
   /** Bytes that have yet to be read. */
@@ -94,7 +96,7 @@ export class Progress {
 
   /** Whether nothing in it waits for anybody. Its end may be torn, which nobody will ever complete. */
   get past(): boolean {
-    if (this.open > 0 || this.distrusted) return false;
+    if (this.open > 0 || this.left !== undefined) return false;
     return this.readAt >= this.segment.size || this.tornAt === this.segment.size;
   }
 

@@ -11,6 +11,7 @@ import { LONG_BACKLOG, Overtaking } from "./overtaking.ts";
 import { Progress } from "./progress.ts";
 import type { Segment } from "./segment.ts";
 import { LineStarts, Stretch, type EventRecord } from "./stretch.ts";
+import { Trust, type LeftWriter } from "./trust.ts";
 
 /** The longest line that is a record; a longer one is skipped to its end. */
 const MAX_LINE = 64 * 1024;
@@ -34,8 +35,27 @@ export interface TailCounters {
   malformed: number;
   /** Changes that the plugin could not record, and said so. */
   unrecorded: number;
-  /** Records that name a user for whom their segment's owner does not speak. */
+  /** Records of a shared mailbox, passed over because their writer may not speak for its owner. */
   untrusted: number;
+  /** Bytes of segments that were deleted before these were read. */
+  lostBytes: number;
+  /** Times that a segment was found cut off. */
+  shrunk: number;
+}
+
+/** What of the journal is not read, and why. */
+export interface Unread {
+  /** Bytes that will be read, those of the next two included. */
+  readonly unreadBytes: number;
+  /** Segments that cannot be opened or read; tried again. */
+  readonly unreadableSegments: number;
+  /** Segments of whose owner the system does not say who that is; asked again. */
+  readonly unknownSegments: number;
+  /** Segments, and bytes of them, that are left because their owner may not speak for the user whom they name. */
+  readonly leftSegments: number;
+  readonly leftBytes: number;
+  /** Some of those owners. */
+  readonly left: readonly LeftWriter[];
 }
 
 /**
@@ -43,7 +63,15 @@ export interface TailCounters {
  * is the order of each user's changes; the uids take turns, so that a backlog of one does not hold up another.
  */
 export class Tail {
-  readonly counters: TailCounters = { records: 0, bytes: 0, malformed: 0, unrecorded: 0, untrusted: 0 };
+  readonly counters: TailCounters = {
+    records: 0,
+    bytes: 0,
+    malformed: 0,
+    unrecorded: 0,
+    untrusted: 0,
+    lostBytes: 0,
+    shrunk: 0,
+  };
   readonly #directory: JournalDirectory;
   readonly #log: Logger;
   readonly #once = new Once();
@@ -56,6 +84,7 @@ export class Tail {
   readonly #line = Buffer.allocUnsafe(MAX_LINE + 1);
   readonly #dates = new Dates();
   readonly #scanner: RecordScanner | undefined;
+  readonly #trust: Trust;
   readonly #wake: () => void;
   readonly #stopListening: () => void;
   #unanswered = 0;
@@ -79,6 +108,7 @@ export class Tail {
     this.#directory = directory;
     this.#log = log;
     this.#scanner = scanner;
+    this.#trust = new Trust(directory, this.counters, (progress) => this.#resume(progress), log);
     this.#wake = wake;
     for (const segment of inOrder(directory.segments.values())) this.#follow(segment, cursor);
     this.#stopListening = directory.onChange((changed) => {
@@ -97,11 +127,21 @@ export class Tail {
     return this.#ready.size > 0;
   }
 
-  /** Bytes of the journal not yet read. */
-  get unreadBytes(): number {
-    let bytes = 0;
-    for (const chain of this.#ready.values()) bytes += chain.unreadBytes();
-    return bytes;
+  /** Walks over all segments. */
+  unread(): Unread {
+    const unread = { unreadBytes: 0, unreadableSegments: 0, unknownSegments: 0, leftSegments: 0, leftBytes: 0 };
+    for (const { segment, unreadBytes: bytes, queued, obstacle, left } of this.#progress.values()) {
+      if (segment.gone) continue;
+      if (left !== undefined) {
+        unread.leftSegments++;
+        unread.leftBytes += bytes;
+      } else if (queued || obstacle !== undefined) {
+        unread.unreadBytes += bytes;
+        if (obstacle === "file") unread.unreadableSegments++;
+        if (obstacle === "owner") unread.unknownSegments++;
+      }
+    }
+    return { ...unread, left: this.#trust.leftWriters };
   }
 
   /** When the oldest event that is not yet answered happened, by the process's clock; undefined when none is. */
@@ -122,11 +162,13 @@ export class Tail {
     if (chain === undefined) return;
     const progress = chain.first;
     if (progress?.unread === true) {
-      if (this.#mayRead(progress)) {
+      if (this.#trust.mayRead(progress)) {
         this.#overtake(chain, records);
         // The sooner it is searched, the sooner new mail can go before it.
         if (chain.overtaking?.searching !== true) this.#readChunk(progress, records);
-      } else progress.stuckAt = progress.segment.size;
+      } else {
+        progress.stuckAt = progress.segment.size;
+      }
     }
     if (progress?.unread !== true) chain.removeFirst();
     if (chain.first === undefined) this.#ready.delete(chain.uid);
@@ -166,7 +208,7 @@ export class Tail {
     try {
       const event = parseRecord(target.toString("utf8", 0, end));
       // The owner may have rewritten it since.
-      return this.#believes(segment.uid, event) ? event : undefined;
+      return this.#directory.owners.speaksFor(segment.uid, event.user) ? event : undefined;
     } catch {
       return undefined;
     }
@@ -187,7 +229,13 @@ export class Tail {
     return this.#progress.get(segment)?.past ?? false;
   }
 
+  /** Resolves when whom segments speak for has been asked of the system, as far as what has been read needs it. */
+  settled(): Promise<void> {
+    return this.#trust.settled();
+  }
+
   close(): void {
+    this.#trust.close();
     this.#stopListening();
   }
 
@@ -204,7 +252,7 @@ export class Tail {
     const progress = this.#progress.get(segment);
     if (segment.gone) {
       // What was read and is not answered goes on from memory; what was put away is lost with the file.
-      if (progress?.open === 0) this.#progress.delete(segment);
+      if (progress !== undefined) this.#gone(progress);
       return;
     }
     if (progress === undefined) {
@@ -212,17 +260,50 @@ export class Tail {
       return;
     }
     if (segment.size < progress.readAt) {
-      this.#log.warn(
-        { segment: segment.name, read: progress.readAt, size: segment.size },
-        "the segment has shrunk: somebody else writes to it. Going on at its new end",
-      );
+      this.counters.shrunk++;
+      if (this.#once.first(`shrunk ${segment.uid}`)) {
+        this.#log.warn(
+          { segment: segment.name, read: progress.readAt, size: segment.size },
+          "the segment has shrunk: somebody else writes to it. Going on at its new end",
+        );
+      }
+      this.#trust.forget(progress);
       progress.readAt = segment.size;
       progress.shrunk = true;
       progress.forgetTaken();
       progress.skipping = false;
     }
     progress.stuckAt = -1;
+    progress.obstacle = undefined;
+    this.#trust.reconsider(progress);
     this.#enqueue(progress);
+  }
+
+  /** What kept the segment from being read is over. */
+  #resume(progress: Progress): void {
+    progress.stuckAt = -1;
+    progress.obstacle = undefined;
+    this.#enqueue(progress);
+    this.#wake();
+  }
+
+  #gone(progress: Progress): void {
+    const { segment, readAt, unreadBytes: bytes } = progress;
+    this.#trust.forget(progress);
+    if (progress.open === 0) this.#progress.delete(segment);
+    if (bytes === 0 || progress.skipping) return;
+    if (progress.tornAt === segment.size) {
+      // Nobody has completed its last line, and now nobody can.
+      this.#malformed(progress, readAt, "its end is missing");
+      return;
+    }
+    this.counters.lostBytes += bytes;
+    if (this.#once.first("lost")) {
+      this.#log.error(
+        { segment: segment.name, offset: readAt, bytes },
+        "a segment was deleted before it was read: somebody else deletes files of the journal",
+      );
+    }
   }
 
   #enqueue(progress: Progress): void {
@@ -236,23 +317,6 @@ export class Tail {
       this.#turns.push(chain);
     }
     chain.insert(progress);
-  }
-
-  /** A segment of a user of the system speaks for him alone; who that is may have to be asked first. */
-  #mayRead(progress: Progress): boolean {
-    const { owners } = this.#directory;
-    const { uid } = progress.segment;
-    if (owners.speaksForAll(uid) || owners.knows(uid)) return true;
-    void owners.learn(uid).then((learned) => {
-      if (!learned) {
-        this.#directory.retryLater(progress.segment);
-        return;
-      }
-      progress.stuckAt = -1;
-      this.#enqueue(progress);
-      this.#wake();
-    });
-    return false;
   }
 
   /** With a long backlog, what has just been written goes first where it may. */
@@ -327,6 +391,7 @@ export class Tail {
     const read = this.#directory.read(segment, progress.readAt, chunk, wanted);
     if (read === 0) {
       progress.stuckAt = segment.size;
+      progress.obstacle = "file";
       return;
     }
     const from = progress.readAt;
@@ -335,7 +400,7 @@ export class Tail {
     this.#starts = new LineStarts(from);
     let at = 0;
     let passed = 0;
-    while (at < read && !progress.distrusted) {
+    while (at < read && progress.left === undefined) {
       if (from + at >= progress.takenAt) {
         // A line that goes on beyond it was not there when it was taken: then what comes after that is read again.
         const isTaken = from + at === progress.takenAt;
@@ -352,18 +417,18 @@ export class Tail {
       if (event !== undefined) this.#take(progress, from + at, from + at, from + end + 1, event, records);
       else if (end > at) this.#readLine(progress, from + at, chunk.subarray(at, end), records);
       progress.skipping = false;
-      if (!progress.distrusted) at = end + 1;
+      if (progress.left === undefined) at = end + 1;
     }
     this.#starts.finish();
     const rest = read - at;
-    if (rest > MAX_LINE && !progress.distrusted) {
+    if (rest > MAX_LINE && progress.left === undefined) {
       if (!progress.skipping) this.#malformed(progress, from + at, `a line of more than ${MAX_LINE} bytes`);
       progress.skipping = true;
       // What a garbage line ends with may be a record.
       at = read - MAX_LINE;
     }
     // A line without its end is either being written or torn; the next record will end it.
-    if (rest > 0 && (read < wanted || from + read >= segment.size)) {
+    if (rest > 0 && progress.left === undefined && (read < wanted || from + read >= segment.size)) {
       progress.stuckAt = segment.size;
       if (read === wanted) progress.tornAt = segment.size;
     }
@@ -392,7 +457,7 @@ export class Tail {
     event: MailboxEvent,
     records: EventRecord[],
   ): void {
-    if (!this.#mayName(progress, offset, event)) return;
+    if (!this.#trust.believes(progress, offset, event)) return;
     let stretch = this.#stretch;
     if (stretch?.progress !== progress || !stretch.takes(event.ts)) {
       stretch = this.#stretchOf(progress, from, event.ts);
@@ -457,34 +522,6 @@ export class Tail {
     if (progress.malformed > MAX_TOLD) return;
     const last = progress.malformed === MAX_TOLD ? ". Further ones in this segment are only counted" : "";
     this.#log[level]({ segment: progress.segment.name, offset }, `not a record, skipped: ${reason}${last}`);
-  }
-
-  #believes(uid: number, event: MailboxEvent): boolean {
-    const { owners } = this.#directory;
-    return owners.speaksForAll(uid) || owners.nameOf(uid) === event.user.toLowerCase();
-  }
-
-  #mayName(progress: Progress, offset: number, event: MailboxEvent): boolean {
-    const { uid, name: segment } = progress.segment;
-    if (this.#believes(uid, event)) return true;
-    const owner = this.#directory.owners.nameOf(uid);
-    this.counters.untrusted++;
-    const { user, by } = event;
-    if (owner !== undefined && owner === by?.toLowerCase()) {
-      // A user of the system who changed another's mailbox: nobody vouches for him, but his own records count.
-      if (this.#once.first(`shared ${uid}`)) {
-        this.#log.warn({ segment, offset, user, by }, `not believed: user ${by} may not speak for user ${user}`);
-      }
-      return false;
-    }
-    progress.distrusted = true;
-    if (this.#once.first(`untrusted ${uid}`)) {
-      this.#log.error(
-        { segment, offset, user, uid },
-        `not believed: uid ${uid} wrote of user ${user}. Its segments are left as they are. If Dovecot delivers as uid ${uid}, add it to journal.mail_users and restart`,
-      );
-    }
-    return false;
   }
 }
 

@@ -6,7 +6,7 @@ import type { EventRecord } from "../../src/journal/stretch.ts";
 import type { Cursor } from "../../src/journal/cursor.ts";
 import { JournalDirectory } from "../../src/journal/directory.ts";
 import { Growth } from "../../src/journal/growth.ts";
-import { Owners } from "../../src/journal/owners.ts";
+import { Owners, type UserNames } from "../../src/journal/owners.ts";
 import type { Segment } from "../../src/journal/segment.ts";
 import { Tail } from "../../src/journal/tail.ts";
 import type { Logger } from "../../src/log.ts";
@@ -73,17 +73,19 @@ export class TestJournal {
     appendFileSync(this.file(segment), data);
   }
 
-  /** @param mailUids the configured mail users' uids */
-  async open(mailUids: readonly number[] = []): Promise<JournalDirectory> {
-    const directory = new JournalDirectory(this.path, new Owners(mailUids), this.log);
+  /** @param mailUsers names or uids of the configured mail users */
+  async open(mailUsers: readonly (string | number)[] = [], userNames: UserNames = {}): Promise<JournalDirectory> {
+    const owners = new Owners(mailUsers, userNames);
+    await owners.resolve(this.log);
+    const directory = new JournalDirectory(this.path, owners, this.log);
     await directory.open();
     this.#opened.push(directory);
     return directory;
   }
 
   /** Opens the journal and reads all there is, and whatever comes. */
-  async read(cursor?: Cursor, mailUids: readonly number[] = []): Promise<Reader> {
-    const reader = new Reader(await this.open(mailUids), cursor, this.log);
+  async read(cursor?: Cursor, ...owners: Parameters<TestJournal["open"]>): Promise<Reader> {
+    const reader = new Reader(await this.open(...owners), cursor, this.log);
     this.#opened.push(reader.tail);
     return reader;
   }

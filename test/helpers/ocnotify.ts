@@ -66,6 +66,8 @@ export interface DaemonOptions {
   /** A module that is loaded before the program. */
   preload?: string;
   env?: Readonly<Record<string, string>>;
+  /** What the daemon's command line is given to as further arguments. */
+  wrapper?: readonly string[] | undefined;
 }
 
 /** Starts `ocnotify run` and waits until it says that it is ready. */
@@ -74,7 +76,8 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
   args.push("--log-level", options.level ?? "info", ...(options.args ?? []));
   if (options.config !== undefined) args.push("--config", options.config);
   const node = options.preload === undefined ? [] : ["--import", options.preload];
-  const child = spawn(process.execPath, [...node, CLI, ...args], {
+  const [program, ...before] = [...(options.wrapper ?? []), process.execPath];
+  const child = spawn(program, [...before, ...node, CLI, ...args], {
     stdio: ["ignore", "inherit", "pipe"],
     env: { ...process.env, ...options.env },
   });

@@ -60,7 +60,7 @@ describe("a great many segments", () => {
         writeFileSync(journal.file(segmentName(bucket)), line({ ts: count + bucket }));
         if (bucket % 100 === 0) await new Promise(setImmediate);
       }
-      await waitFor("all segments", () => tail.unreadBytes === count * line({ ts: count }).length);
+      await waitFor("all segments", () => tail.unread().unreadBytes === count * line({ ts: count }).length);
       while (tail.behind) tail.read(records);
     });
     tail.close();

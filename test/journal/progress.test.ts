@@ -80,7 +80,7 @@ describe("a place in the journal", () => {
       assert.deepEqual(after.users, ["u0", "u99"]);
       assert.equal(after.tail.counters.records, 2);
       assert.equal(after.tail.counters.bytes, `${lines[0]}${lines[99]}`.length);
-      assert.equal(after.tail.unreadBytes, 0);
+      assert.equal(after.tail.unread().unreadBytes, 0);
       const [segment] = after.directory.segments.values();
       assert.ok(segment !== undefined);
       assert.equal(after.tail.isPast(segment), false);

@@ -3,6 +3,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   appendFileSync,
+  chmodSync,
   chownSync,
   closeSync,
   linkSync,
@@ -18,14 +19,17 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { afterEach, beforeEach, describe, it } from "node:test";
+import { afterEach, beforeEach, describe, it, type TestContext } from "node:test";
 import fc from "fast-check";
 import type { EventRecord } from "../../src/journal/stretch.ts";
 import type { Tail } from "../../src/journal/tail.ts";
 import { line, NOT_ROOT, OWN_UID, segmentName, STRANGE_UID, TestJournal } from "../helpers/journal.ts";
+import { TestNameService } from "../helpers/name-service.ts";
 import { waitFor } from "../helpers/wait.ts";
 
 const SEGMENT = segmentName(100);
+/** Another uid that has no name in the system. */
+const OTHER_UID = STRANGE_UID + 1;
 
 let journal: TestJournal;
 
@@ -156,7 +160,7 @@ describe("reading the journal", () => {
       }),
       { numRuns: 60 },
     );
-    assert.equal(reader.tail.unreadBytes, 0);
+    assert.equal(reader.tail.unread().unreadBytes, 0);
   });
 
   it("finds records wherever the ends of its chunks fall", async () => {
@@ -420,16 +424,20 @@ describe("a file that no writer of the journal made", () => {
     }
     const reader = await journal.read();
     assert.deepEqual(reader.users, ["good"]);
-    assert.deepEqual(reader.directory.counters.untrusted, {
-      "a symbolic link": 2,
-      "not a regular file": 2,
-      "a file with several hard links": 1,
-      "its owner is not the uid in its name": 1,
-      "a file that is mostly a hole": 1,
+    assert.deepEqual(reader.directory.notRead, {
+      symlink: 2,
+      "not-a-file": 2,
+      "hard-links": 1,
+      "foreign-owner": 1,
+      hole: 1,
     });
     assert.equal(journal.lines.filter(({ msg }) => msg.startsWith("not reading this file")).length, 5);
     journal.append(segmentName(1), line({ user: "still" }));
     await waitFor("reading to go on", () => reader.users.includes("still"));
+    rmSync(journal.file(segmentName(2)));
+    rmSync(journal.file(segmentName(8)));
+    await waitFor("the end of both to be seen", () => reader.directory.notRead.hole === undefined);
+    assert.equal(reader.directory.notRead.symlink, 1, "what is removed is not counted any more");
   });
 
   it("is read once it is what it must be", async () => {
@@ -481,12 +489,20 @@ describe("whom a segment speaks for", { skip: NOT_ROOT }, () => {
     const name = segmentOf(uid, 1, text);
     segmentOf(uid, 2, line({ user: "victim" }));
     const reader = await journal.read();
-    await waitFor("the system to be asked", () => reader.tail.counters.untrusted === 2);
+    await waitFor("both to be left", () => reader.tail.unread().leftSegments === 2);
     assert.deepEqual(reader.users, ["daemon"]);
+    await reader.tail.settled();
+    const { leftBytes, unreadBytes, left } = reader.tail.unread();
+    assert.equal(leftBytes, text.length - line({ user: "daemon" }).length + line({ user: "victim" }).length);
+    assert.equal(unreadBytes, 0, "they do not wait to be read");
+    assert.deepEqual(
+      left.map((writer) => [writer.uid, writer.user]),
+      [[uid, "victim"]],
+    );
     journal.append(name, line({ user: "daemon" }));
     const told = journal.lines.filter(({ level }) => level === "error");
     assert.equal(told.length, 1);
-    assert.match(told[0]?.msg ?? "", /uid \d+ wrote of user victim.*journal\.mail_users/);
+    assert.match(told[0]?.msg ?? "", /uid \d+ wrote of user victim.*add daemon to journal\.mail_users/);
     answerAll(reader.records, reader.tail);
     const cursor = reader.tail.cursor();
     const [segment] = reader.directory.segments.values();
@@ -510,7 +526,7 @@ describe("whom a segment speaks for", { skip: NOT_ROOT }, () => {
   it("is nobody when the system does not know its owner", async () => {
     segmentOf(STRANGE_UID, 1, line({ user: String(STRANGE_UID) }) + line({ user: "undefined" }));
     const reader = await journal.read();
-    await waitFor("the system to be asked", () => reader.tail.counters.untrusted === 1);
+    await waitFor("the segment to be left", () => reader.tail.unread().leftSegments === 1);
     assert.deepEqual(reader.users, []);
   });
 
@@ -537,6 +553,147 @@ describe("whom a segment speaks for", { skip: NOT_ROOT }, () => {
       reader.records.map(({ event }) => event?.ts),
       Array.from({ length: 300 }, (_, n) => n + 1),
     );
+  });
+});
+
+describe("the owner of a segment", { skip: NOT_ROOT }, () => {
+  let names: TestNameService;
+  beforeEach((t) => {
+    names = new TestNameService({ jdoe: STRANGE_UID, "EXAMPLE+jdoe": OTHER_UID });
+    (t as TestContext).mock.timers.enable({ apis: ["setInterval"] });
+  });
+  afterEach(() => names.remove());
+
+  it("may become a mail user while we run: what was left is read without another mail, and nothing is lost", async (t) => {
+    for (const bucket of [1, 2, 3]) segmentOf(STRANGE_UID, bucket, line({ user: `user${bucket}` }).repeat(100));
+    names.set({});
+    const reader = await journal.read(undefined, ["vmail"]);
+    await waitFor("all to be left", () => reader.tail.unread().leftSegments === 3);
+    await reader.tail.settled();
+    const [told, ...others] = journal.lines.filter(({ level }) => level === "error");
+    assert.match(told?.msg ?? "", /journal\.mail_users names vmail, which this system does not know/);
+    assert.deepEqual(others, []);
+    names.set({ vmail: STRANGE_UID });
+    await waitFor("the minute's look", () => {
+      t.mock.timers.tick(60_000);
+      return reader.records.length === 300;
+    });
+    assert.equal(reader.tail.unread().leftSegments, 0);
+    assert.deepEqual(reader.tail.counters, { ...reader.tail.counters, untrusted: 0, malformed: 0, lostBytes: 0 });
+  });
+
+  it("may be made after the daemon's start: its first mail is read", async () => {
+    names.set({});
+    const reader = await journal.read(undefined, ["vmail"]);
+    names.set({ vmail: STRANGE_UID });
+    segmentOf(STRANGE_UID, 1, line({ user: "anna" }) + line({ user: "berta" }));
+    await waitFor("both records", () => reader.records.length === 2);
+    assert.deepEqual(
+      journal.lines.filter(({ level }) => level === "error"),
+      [],
+    );
+  });
+
+  it("may have another name in Dovecot: by what the system says, or the configuration", async () => {
+    segmentOf(STRANGE_UID, 1, line({ user: "jdoe@example.com" }) + line({ user: "jdoe" }));
+    segmentOf(OTHER_UID, 2, line({ user: "EXAMPLE\\jdoe" }).repeat(3) + line({ user: "jdoe@ad.example.com" }));
+    names.set({ jdoe: STRANGE_UID, "EXAMPLE+jdoe": OTHER_UID, "EXAMPLE\\jdoe": OTHER_UID });
+    const reader = await journal.read(undefined, [], { "*": "*@example.com", "EXAMPLE+*": "*@ad.example.com" });
+    await waitFor("all records", () => reader.records.length === 6);
+    assert.equal(reader.tail.unread().leftSegments, 0);
+  });
+
+  it("is not another user of the same name in another domain, nor one of the system's", async () => {
+    segmentOf(STRANGE_UID, 1, line({ user: "jdoe@example.org" }));
+    segmentOf(STRANGE_UID, 2, line({ user: "EXAMPLE+jdoe" }));
+    segmentOf(OTHER_UID, 3, line({ user: "jdoe" }));
+    segmentOf(OTHER_UID, 4, line({ user: "jdoe@example.com" }));
+    const reader = await journal.read(undefined, [], { "*": "*@example.com" });
+    await waitFor("all to be left", () => reader.tail.unread().leftSegments === 4);
+    await reader.tail.settled();
+    assert.deepEqual(reader.users, []);
+    assert.equal(reader.tail.unread().leftSegments, 4);
+  });
+
+  it("may change a shared mailbox under another of its names: that record is passed over, its own are read", async () => {
+    names.set({ jdoe: STRANGE_UID, "EXAMPLE\\jdoe": STRANGE_UID });
+    segmentOf(STRANGE_UID, 1, line({ user: "boss", by: "EXAMPLE\\jdoe" }) + line({ user: "EXAMPLE\\jdoe" }));
+    const reader = await journal.read();
+    await waitFor("its own record", () => reader.records.length === 1);
+    assert.equal(reader.tail.counters.untrusted, 1);
+  });
+
+  it("waits while the name service does not answer, which is counted and logged with what to do", async (t) => {
+    segmentOf(STRANGE_UID, 1, line({ user: "jdoe" }));
+    names.answers(false);
+    const reader = await journal.read();
+    await waitFor("it to wait", () => reader.tail.unread().unknownSegments === 1);
+    assert.equal(reader.tail.unread().unreadBytes, line({ user: "jdoe" }).length, "that is behind");
+    await reader.tail.settled();
+    const told = journal.lines.find(({ level }) => level === "error");
+    assert.match(told?.msg ?? "", new RegExp(`getent gives no answer.*getent passwd ${STRANGE_UID}`));
+    names.answers(true);
+    t.mock.timers.tick(60_000);
+    await waitFor("the record", () => reader.records.length === 1);
+    assert.equal(reader.tail.unread().unknownSegments, 0);
+  });
+});
+
+describe("what is lost of the journal", () => {
+  it("is counted when a segment is deleted before it was read", { skip: NOT_ROOT }, async () => {
+    const name = segmentOf(STRANGE_UID, 1, line({ user: "victim" }));
+    const reader = await journal.read();
+    await waitFor("the segment to be left", () => reader.tail.unread().leftSegments === 1);
+    await reader.tail.settled();
+    rmSync(journal.file(name));
+    await waitFor("the loss", () => reader.tail.counters.lostBytes === line({ user: "victim" }).length);
+    assert.ok(journal.lines.some(({ level, msg }) => level === "error" && /deleted before it was read/.test(msg)));
+    assert.equal(reader.tail.unread().leftSegments, 0);
+  });
+
+  it("is counted when a segment goes whose last line nobody completed", async () => {
+    journal.append(SEGMENT, line({ user: "a" }) + line({ user: "torn" }).slice(0, 20));
+    const reader = await journal.read();
+    assert.equal(reader.tail.counters.malformed, 0, "it may yet be completed");
+    rmSync(journal.file(SEGMENT));
+    await waitFor("the loss", () => reader.tail.counters.malformed === 1);
+    assert.equal(reader.tail.counters.lostBytes, 0);
+  });
+
+  it("is none when a segment goes that was read", async () => {
+    journal.append(SEGMENT, line({ user: "a" }));
+    const reader = await journal.read();
+    answerAll(reader.records, reader.tail);
+    rmSync(journal.file(SEGMENT));
+    await waitFor("the end to be seen", () => reader.directory.segments.size === 0);
+    assert.equal(reader.tail.counters.lostBytes + reader.tail.counters.malformed, 0);
+  });
+
+  it("is what a segment had that was cut off", async () => {
+    journal.append(SEGMENT, line({ user: "a" }));
+    const reader = await journal.read();
+    truncateSync(journal.file(SEGMENT), 0);
+    await waitFor("it to be counted", () => reader.tail.counters.shrunk === 1);
+  });
+
+  it("is not what cannot be read for a while, which is behind", { skip: NOT_ROOT }, async (t) => {
+    t.mock.timers.enable({ apis: ["setInterval"] });
+    journal.append(SEGMENT, line({ user: "a" }));
+    chmodSync(journal.file(SEGMENT), 0o600);
+    chmodSync(journal.folder, 0o755);
+    process.seteuid?.(STRANGE_UID);
+    t.after(() => process.seteuid?.(0));
+    const reader = await journal.read();
+    assert.deepEqual(reader.users, []);
+    const { unreadBytes, unreadableSegments } = reader.tail.unread();
+    assert.deepEqual(
+      { unreadBytes, unreadableSegments },
+      { unreadBytes: line({ user: "a" }).length, unreadableSegments: 1 },
+    );
+    process.seteuid?.(0);
+    t.mock.timers.tick(60_000);
+    await waitFor("the record", () => reader.records.length === 1);
+    assert.equal(reader.tail.unread().unreadableSegments, 0);
   });
 });
 
