@@ -2,7 +2,7 @@
 
 SHELL = /bin/bash
 NODE_TEST = node --import tsx --test --test-timeout=120000
-PROGRAM_SOURCES := package.json scripts/build-program $(shell find src -name '*.ts')
+PROGRAM_SOURCES := package.json packaging/node.json scripts/build-program scripts/fetch-node $(shell find src -name '*.ts')
 PREFIX ?= /usr/local
 # Debian has Dovecot, and what administers a system, where an ordinary user's PATH does not look.
 PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
