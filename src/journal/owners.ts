@@ -162,16 +162,21 @@ export class Owners {
   }
 
   async #learn(uid: number): Promise<void> {
-    const name = (await passwd(String(uid)))?.name;
-    if (name !== undefined && this.#mailUsers.has(name)) this.#isMailUser(name, uid);
+    const found = (await passwd(String(uid)))?.name;
+    if (found !== undefined && this.#mailUsers.has(found)) this.#isMailUser(found, uid);
     const known = this.#owners.get(uid);
     const confirmed: string[] = [];
-    for (const user of known?.confirmed ?? []) if (await this.#isNameOf(user, uid)) confirmed.push(user);
+    for (const user of known?.confirmed ?? []) {
+      const of = await uidOf(user);
+      if (of === undefined || of === uid) confirmed.push(user);
+    }
+    // What a name service does not find for a moment must not be lost: a uid keeps its names until another has them.
+    const name = found ?? known?.name;
     // Set anew, so that it is the last to be forgotten.
     this.#owners.delete(uid);
     const oldest = this.#owners.keys().next().value;
     if (this.#owners.size >= MAX_KNOWN && oldest !== undefined) this.#owners.delete(oldest);
-    const until = performance.now() + (name === undefined ? UNKNOWN_VALID_MS : VALID_MS);
+    const until = performance.now() + (found === undefined ? UNKNOWN_VALID_MS : VALID_MS);
     this.#owners.set(uid, { name, users: this.#usersOf(name), confirmed, until });
   }
 
@@ -183,7 +188,7 @@ export class Owners {
     for (const name of names) {
       const owner = this.#owners.get(uid);
       if (owner === undefined || owner.confirmed.length >= MAX_CONFIRMED || this.speaksFor(uid, name)) continue;
-      if (await this.#inSlot(() => this.#isNameOf(name, uid))) {
+      if ((await this.#inSlot(() => uidOf(name))) === uid) {
         owner.confirmed = [...owner.confirmed, name.toLowerCase()];
       }
     }
@@ -225,12 +230,6 @@ export class Owners {
     return [name, ...users].map((user) => user.toLowerCase());
   }
 
-  async #isNameOf(name: string, uid: number): Promise<boolean> {
-    // getent(1) takes a number for a uid, also with a sign or blanks before it.
-    if (/^\s*[-+]?\d+$/.test(name)) return false;
-    return (await passwd(name))?.uid === uid;
-  }
-
   #inSlot<T>(ask: () => Promise<T>): Promise<T> {
     this.#slot = (this.#slot + 1) % MAX_ASKING;
     const asking = (this.#slots[this.#slot] ?? Promise.resolve()).then(ask);
@@ -241,6 +240,12 @@ export class Owners {
 
 function isUid(user: string | number): boolean {
   return typeof user === "number" || /^\d+$/.test(user);
+}
+
+/** The uid of a name of Dovecot, when it is one of the system. */
+async function uidOf(name: string): Promise<number | undefined> {
+  // getent(1) takes a number for a uid, also with a sign or blanks before it.
+  return /^\s*[-+]?\d+$/.test(name) ? undefined : (await passwd(name))?.uid;
 }
 
 /** Resolves at a time of the process's clock, in milliseconds. */

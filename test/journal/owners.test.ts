@@ -172,6 +172,20 @@ describe("the name service", () => {
     assert.ok(owners.speaksFor(1001, "anna"));
   });
 
+  it("that does not find a user for a while takes nothing from that user, until the uid is another's", async () => {
+    names.set({ anna: 1001, "anna@example.com": 1001 });
+    const owners = new Owners([]);
+    await owners.learn(1001);
+    await owners.reconsider(1001, ["anna@example.com"]);
+    names.set({});
+    await owners.learn(1001);
+    for (const user of ["anna", "anna@example.com"]) assert.ok(owners.speaksFor(1001, user), user);
+    names.set({ berta: 1001, "anna@example.com": 1002 });
+    await owners.learn(1001);
+    for (const user of ["anna", "anna@example.com"]) assert.ok(!owners.speaksFor(1001, user), user);
+    assert.ok(owners.speaksFor(1001, "berta"));
+  });
+
   it("gives a user without a domain the names that the configuration says, and nobody else", async () => {
     const userNames: UserNames = { "*": ["*@example.com", "EXAMPLE\\*"], hans: "hans.meier@example.org" };
     names.set({ jdoe: 1000, "EXAMPLE+jdoe": 20_001, "jdoe@other": 20_002, hans: 1003, "EXAMPLE\\jdoe2": 20_004 });
