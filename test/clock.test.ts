@@ -66,7 +66,13 @@ async function host(t: TestContext): Promise<Host> {
     async start(destination = {}) {
       const config = workspace.configFile({
         destinations: {
-          openchange: { resolver: memcached.config, retry_first: "50ms", retry_most: "100ms", ...destination },
+          openchange: {
+            resolver: memcached.config,
+            restart_grace: "0s",
+            retry_first: "50ms",
+            retry_most: "100ms",
+            ...destination,
+          },
         },
       });
       const daemon = await startDaemon({
