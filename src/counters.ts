@@ -104,8 +104,8 @@ export const DESTINATION_COUNTERS: Readonly<Record<DestinationCounter, Counter>>
     "journalctl -u ocnotify names such a server: start it anew, or take it out with ocnotify flush",
   ),
   "dropped.charset": warning(
-    "notifications with a name that the server's charset cannot express",
-    "journalctl -u ocnotify names the mailbox: make charset and the servers' dos charset one that has its characters",
+    "notifications with a name, mostly the backend's, that the servers' charset cannot express",
+    "journalctl -u ocnotify says which: correct openchange_backend, or set charset to the servers' dos charset",
   ),
   "dropped.no-uid": warning(
     "notifications of messages without a UID, for each server that would have been told",
