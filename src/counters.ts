@@ -1,6 +1,6 @@
 import type { DeliveryStatus } from "./delivery.ts";
 import type { DropReason } from "./destinations/destination.ts";
-import type { FileFault } from "./journal/directory.ts";
+import type { FileFault } from "./journal/segment.ts";
 import type { Status } from "./status.ts";
 
 /** What a counter of the status means, and what to do when it counts a loss. */

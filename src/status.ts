@@ -5,7 +5,7 @@ import { text } from "node:stream/consumers";
 import type { DeliveryStatus } from "./delivery.ts";
 import { OcnotifyError } from "./errors.ts";
 import type { Inotify } from "./journal/watch.ts";
-import type { FileFault } from "./journal/directory.ts";
+import type { FileFault } from "./journal/segment.ts";
 
 const SOCKET = "status.sock";
 const ASK_TIMEOUT_MS = 5_000;

@@ -7,7 +7,7 @@ import { Growth } from "./growth.ts";
 import { confirmIdentity, isInode, unreadIdentity, type Identity } from "./identity.ts";
 import type { Owners } from "./owners.ts";
 import { MAY, remedyOf } from "./remedy.ts";
-import { parseSegmentName, type Segment } from "./segment.ts";
+import { describeFault, faultOf, parseSegmentName, type FileFault, type Segment } from "./segment.ts";
 import { DirectoryWatch, directoryError, type Inotify } from "./watch.ts";
 
 /**
@@ -16,17 +16,11 @@ import { DirectoryWatch, directoryError, type Inotify } from "./watch.ts";
  */
 const PAUSE_MS = 10;
 const MAX_OPEN_FILES = 64;
-/** A file with this much of nothing in it, and a hundredth of something at most, was made to keep a reader busy. */
-const MAX_HOLE = 1024n ** 3n;
-const MIN_DENSITY = 100n;
 /** Names that are looked at together while the directory is listed. */
 const LISTED_TOGETHER = 1024;
 
 /** Files that are not read are remembered up to this many; what is not remembered is not counted. */
 const MAX_NOT_READ = 100_000;
-
-/** Why a file with the name of a segment is not read. */
-export type FileFault = "symlink" | "not-a-file" | "hard-links" | "foreign-owner" | "hole" | "unreadable";
 
 /**
  * The journal's directory: which segments there are, how far each is written, and their bytes. Shared by every
@@ -406,31 +400,5 @@ export class JournalDirectory {
     if (file === undefined) return;
     this.#files.delete(segment);
     closeSync(file);
-  }
-}
-
-/** Why a file is not a segment that its writer made, or undefined when it is one. */
-function faultOf(stats: BigIntStats, euid: number): FileFault | undefined {
-  if (stats.isSymbolicLink()) return "symlink";
-  if (!stats.isFile()) return "not-a-file";
-  if (stats.nlink !== 1n) return "hard-links";
-  if (Number(stats.uid) !== euid) return "foreign-owner";
-  const filled = stats.blocks * 512n;
-  if (stats.size - filled > MAX_HOLE && stats.size / MIN_DENSITY > filled) return "hole";
-  return undefined;
-}
-
-function describeFault(fault: FileFault, { uid, nlink }: BigIntStats): string {
-  switch (fault) {
-    case "foreign-owner":
-      return `its owner is uid ${uid}, and not the one in its name`;
-    case "hard-links":
-      return `it has ${nlink} hard links`;
-    case "symlink":
-      return "it is a symbolic link";
-    case "hole":
-      return "it is nearly all a hole";
-    default:
-      return "it is not a regular file";
   }
 }

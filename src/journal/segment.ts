@@ -1,3 +1,4 @@
+import type { BigIntStats } from "node:fs";
 import type { Growth } from "./growth.ts";
 import type { Identity } from "./identity.ts";
 
@@ -10,6 +11,10 @@ import type { Identity } from "./identity.ts";
 export const BUCKET_SECONDS = 600;
 
 const NAME = /^(0|[1-9]\d{0,11})\.(0|[1-9]\d{0,9})\.ndjson$/;
+
+/** A file with this much of nothing in it, and a hundredth of something at most, was made to keep a reader busy. */
+const MAX_HOLE = 1024n ** 3n;
+const MIN_DENSITY = 100n;
 
 /** What a segment's file name says; undefined for any other name. */
 export function parseSegmentName(name: string): { bucket: number; euid: number } | undefined {
@@ -40,4 +45,34 @@ export interface Segment {
   writtenAt: number;
   /** The file is gone, or another stands in its place. */
   gone: boolean;
+}
+
+/** Why a file with the name of a segment is not read. */
+export type FileFault = "symlink" | "not-a-file" | "hard-links" | "foreign-owner" | "hole" | "unreadable";
+
+/** Why a file is not a segment that its writer made, or undefined when it is one. */
+export function faultOf(stats: BigIntStats, euid: number): FileFault | undefined {
+  if (stats.isSymbolicLink()) return "symlink";
+  if (!stats.isFile()) return "not-a-file";
+  if (stats.nlink !== 1n) return "hard-links";
+  if (Number(stats.uid) !== euid) return "foreign-owner";
+  const filled = stats.blocks * 512n;
+  if (stats.size - filled > MAX_HOLE && stats.size / MIN_DENSITY > filled) return "hole";
+  return undefined;
+}
+
+/** What `faultOf` found, in words. */
+export function describeFault(fault: FileFault, { uid, nlink }: BigIntStats): string {
+  switch (fault) {
+    case "foreign-owner":
+      return `its owner is uid ${uid}, and not the one in its name`;
+    case "hard-links":
+      return `it has ${nlink} hard links`;
+    case "symlink":
+      return "it is a symbolic link";
+    case "hole":
+      return "it is nearly all a hole";
+    default:
+      return "it is not a regular file";
+  }
 }

@@ -3,7 +3,7 @@ import { closeSync, openSync, readFileSync, statSync, unlinkSync, watch } from "
 import type { FSWatcher } from "node:fs";
 import { basename, join } from "node:path";
 import { OcnotifyError } from "../errors.ts";
-import type { Logger } from "../log.ts";
+import { Once, type Logger } from "../log.ts";
 import { MAY, remedyOf } from "./remedy.ts";
 import { parseSegmentName } from "./segment.ts";
 
@@ -46,6 +46,7 @@ export class DirectoryWatch {
   readonly #path: string;
   readonly #events: WatchEvents;
   readonly #log: Logger;
+  readonly #once = new Once();
   #watcher: FSWatcher | undefined;
   /** Device and inode of the directory that is watched: another may take its name. */
   #watched = "";
@@ -232,11 +233,13 @@ export class DirectoryWatch {
     this.#waits.add(wait);
   }
 
-  #isSilent(error?: Error): void {
+  #isSilent(error?: NodeJS.ErrnoException): void {
     if (this.#inotify === "silent") return;
     this.#inotify = "silent";
     this.#untold.clear();
     this.#probe = undefined;
+    this.#pollSoon();
+    if (!this.#once.first(`silent ${error?.code}`)) return;
     const every = `The directory is listed every second, so notifications come up to a second late`;
     if (error === undefined) {
       this.#log.warn(
@@ -246,7 +249,6 @@ export class DirectoryWatch {
     } else {
       this.#log.error({ directory: this.#path }, `${watchError(error)}. ${every}`);
     }
-    this.#pollSoon();
   }
 
   #pollSoon(pauseMs = POLL_MS): void {
