@@ -15,7 +15,7 @@ const MAX_IN_MEMORY = 8_192;
 const MAX_UNANSWERED = 400_000;
 /** What has just been written is taken up to so many times of these bounds, while a backlog waits. */
 const ROOM_FOR_NEW = 1.5;
-/** A kill costs at most the notifications of this long, sent once more. */
+/** After a kill, what was answered in this long is sent once more, and what was not yet answered. */
 const SAVE_MS = 1_000;
 /** With very many segments a cursor takes long to write: saving it may take this part of the time. */
 const SAVE_SHARE = 1 / 20;
