@@ -55,6 +55,11 @@ export class FrameDecoder {
     return this.#buffered;
   }
 
+  /** Bytes of memory that an unfinished message holds: up to twice `buffered`. */
+  get reserved(): number {
+    return this.#partial.length;
+  }
+
   /**
    * Hands each message that `chunk` completes to `onMessage`; a message inside one chunk is a view on it. Throws
    * `ERR_SP_MESSAGE_SIZE` for a message over the limit and `ERR_SP_FRAME` for an ipc frame of an unknown type, both

@@ -12,6 +12,8 @@ export interface PullPeerOptions {
   readonly maxMessageSize: number;
   readonly handshakeTimeoutMs: number;
   readonly onMessage: (message: Buffer) => void;
+  /** After each chunk: the bytes that an unfinished message now holds, and whether the chunk completed a message. */
+  readonly onUnfinished: (bytes: number, completed: boolean) => void;
   /** Once; without an error when the peer closed between two messages, or `destroy` was called. */
   readonly onClose: (error: SpError | undefined) => void;
 }
@@ -25,6 +27,8 @@ export class PullPeer {
   readonly #timer: NodeJS.Timeout;
   #handshake: HandshakeDecoder | undefined;
   #paused = false;
+  /** Whether the chunk that is being read has completed a message. */
+  #completed = false;
   #failure: SpError | undefined;
   #destroyedHere = false;
 
@@ -65,14 +69,27 @@ export class PullPeer {
     this.#socket.destroy();
   }
 
+  /** Ends the connection for a fault of the peer, which `onClose` then names. */
+  drop(error: SpError): void {
+    this.#fail(error);
+  }
+
   #onData(chunk: Buffer): void {
     try {
       const rest = this.#handshake === undefined ? chunk : this.#shakeHands(this.#handshake, chunk);
-      if (rest !== undefined && rest.length > 0) this.#frames.feed(rest, this.#options.onMessage);
+      if (rest === undefined || rest.length === 0) return;
+      this.#completed = false;
+      this.#frames.feed(rest, this.#onMessage);
+      this.#options.onUnfinished(this.#frames.reserved, this.#completed);
     } catch (error) {
       this.#fail(this.#named(error));
     }
   }
+
+  readonly #onMessage = (message: Buffer): void => {
+    this.#completed = true;
+    this.#options.onMessage(message);
+  };
 
   #shakeHands(handshake: HandshakeDecoder, chunk: Buffer): Buffer | undefined {
     const rest = handshake.feed(chunk);

@@ -20,6 +20,11 @@ export interface PullOptions {
 
 /** Large messages reach this before they reach the high-water mark. */
 const maxQueuedBytes = 16 * 1024 * 1024;
+/**
+ * Bytes of memory that the unfinished messages of all peers may hold together. Beyond it the peer whose message was begun
+ * first is dropped: a whole message of 1 MiB comes within moments, so that is one which never ends its message.
+ */
+const maxUnfinishedBytes = 64 * 1024 * 1024;
 const defaults = { highWaterMark: 1000, handshakeTimeoutMs: 10_000, maxPeers: 10_000 };
 
 /**
@@ -45,6 +50,9 @@ export class PullSocket implements AsyncIterable<Buffer> {
   readonly #options: PullOptions;
   readonly #queue = new FairQueue<PullPeer, Buffer>();
   readonly #peers = new Set<PullPeer>();
+  /** Bytes that an unfinished message holds, by its peer; the one that was begun first comes first. */
+  readonly #unfinished = new Map<PullPeer, number>();
+  #unfinishedBytes = 0;
   readonly #waiting: ((result: IteratorResult<Buffer, undefined>) => void)[] = [];
   readonly #errorListeners: ((error: SpError, peer: string) => void)[] = [];
   readonly #transport: SpAddress["transport"];
@@ -107,8 +115,10 @@ export class PullSocket implements AsyncIterable<Buffer> {
       maxMessageSize: this.#options.maxMessageSize ?? defaultMaxMessageSize,
       handshakeTimeoutMs: this.#options.handshakeTimeoutMs ?? defaults.handshakeTimeoutMs,
       onMessage: (message) => this.#receive(peer, message),
+      onUnfinished: (bytes, completed) => this.#keep(peer, bytes, completed),
       onClose: (error) => {
         this.#peers.delete(peer);
+        this.#keep(peer, 0, true);
         if (error !== undefined) this.#report(error, peer.name);
       },
     });
@@ -127,6 +137,23 @@ export class PullSocket implements AsyncIterable<Buffer> {
     if (!this.#paused && (this.#queue.size >= this.#highWaterMark || this.#queue.bytes >= maxQueuedBytes)) {
       this.#paused = true;
       for (const each of this.#peers) each.pause();
+    }
+  }
+
+  /** Takes note of what a peer's unfinished message holds, and keeps all of them within their bound. */
+  #keep(peer: PullPeer, bytes: number, completed: boolean): void {
+    const before = this.#unfinished.get(peer) ?? 0;
+    if (before === 0 && bytes === 0) return;
+    this.#unfinishedBytes += bytes - before;
+    if (completed) this.#unfinished.delete(peer);
+    if (bytes > 0) this.#unfinished.set(peer, bytes);
+    for (const [oldest, held] of this.#unfinished) {
+      if (this.#unfinishedBytes <= maxUnfinishedBytes) break;
+      this.#unfinished.delete(oldest);
+      this.#unfinishedBytes -= held;
+      const limit = maxUnfinishedBytes / 1024 ** 2;
+      const message = `${oldest.name}: dropped, its message is unfinished for longest and all of them hold over ${limit} MiB`;
+      oldest.drop(new SpError("ERR_SP_MESSAGE_SIZE", message));
     }
   }
 

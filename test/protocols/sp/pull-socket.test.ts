@@ -162,6 +162,30 @@ describe("a pull socket", () => {
     });
   });
 
+  it("bounds what unfinished messages hold together, by dropping those that were begun first", async () => {
+    await withPull(async (pull, errors) => {
+      // The header promises 1 MiB - 1; one byte of it never comes.
+      const header = encodeFrame(Buffer.alloc(0), "tcp");
+      header.writeUInt32BE(0xf_ffff, 4);
+      const unfinished = Buffer.concat([encodeHandshake("PUSH"), header, Buffer.alloc(0xf_fffe)]);
+      const peers: Socket[] = [];
+      for (let begun = 1; begun <= 80; begun++) {
+        peers.push(client(pull, unfinished));
+        await waitFor("the peer", () => pull.peerCount + errors.length === begun);
+      }
+      await waitFor("the oldest to be dropped", () => errors.length >= 16);
+      assert.ok(pull.peerCount > 0, "those that have begun last may still end their message");
+      assert.match(errors[0]?.message ?? "", /its message is unfinished for longest and all of them hold over 64 MiB/);
+      assert.equal(errors[0]?.code, "ERR_SP_MESSAGE_SIZE");
+
+      const honest = createPush(pull.address);
+      await honest.send(Buffer.from("x".repeat(500_000)));
+      assert.equal((await take(pull, 1))[0]?.length, 500_000);
+      await honest.close();
+      for (const peer of peers) peer.destroy();
+    });
+  });
+
   it("stops reading when nobody takes, and loses nothing", async () => {
     const count = 3000;
     const size = 20_000;
