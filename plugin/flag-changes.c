@@ -1,5 +1,6 @@
 #include "compat.h"
 #include "array.h"
+#include "sort.h"
 #include "str.h"
 #include "record.h"
 #include "flag-changes.h"
@@ -142,12 +143,20 @@ void flag_changes_add_flags(struct flag_changes *changes, uint32_t uid,
 	changes->cleared.flags = (changes->cleared.flags | cleared) & ~undone;
 }
 
+/* A client may give a message thousands of keywords: to search a list for each
+   of another must not become the square of that. */
 static void
 keywords_append_missing(string_t *dest, const char *const *keywords,
 			const char *const *others)
 {
+	unsigned int count = str_array_length(others);
+	const char **sorted = t_new(const char *, count + 1);
+
+	memcpy(sorted, others, sizeof(*sorted) * count);
+	i_qsort(sorted, count, sizeof(*sorted), i_strcmp_p);
 	for (; *keywords != NULL; keywords++) {
-		if (str_array_find(others, *keywords))
+		if (i_bsearch(keywords, sorted, count, sizeof(*sorted),
+			      i_strcmp_p) != NULL)
 			continue;
 		if (str_len(dest) > 0)
 			str_append_c(dest, ' ');
@@ -164,10 +173,12 @@ void flag_changes_add_keywords(struct flag_changes *changes, uint32_t uid,
 		flag_changes_finish(changes);
 	flag_changes_start(changes, uid);
 	changes->have_keywords = TRUE;
-	keywords_append_missing(changes->set.keywords,
-				new_keywords, old_keywords);
-	keywords_append_missing(changes->cleared.keywords,
-				old_keywords, new_keywords);
+	T_BEGIN {
+		keywords_append_missing(changes->set.keywords,
+					new_keywords, old_keywords);
+		keywords_append_missing(changes->cleared.keywords,
+					old_keywords, new_keywords);
+	} T_END;
 }
 
 static void
