@@ -1,5 +1,6 @@
 import { pino, type Logger } from "pino";
 import { PinoPretty } from "pino-pretty";
+import { printableCopy } from "./printable.ts";
 
 export type { Logger } from "pino";
 
@@ -25,7 +26,20 @@ export function createLog(options: { level: LogLevel; format: LogFormat }): Logg
           translateTime: underSystemd ? false : "SYS:yyyy-mm-dd HH:MM:ss.l",
           ignore: underSystemd ? "pid,hostname,time" : "pid,hostname",
         });
-  return pino({ level: options.level, base: null, formatters: { level: (label) => ({ level: label }) } }, stream);
+  return pino(
+    {
+      level: options.level,
+      base: null,
+      formatters: { level: (label) => ({ level: label }) },
+      hooks: {
+        // Names of users, folders and hosts come from others, and a log is read on a terminal.
+        logMethod(args, method) {
+          method.apply(this, args.map(printableCopy) as typeof args);
+        },
+      },
+    },
+    stream,
+  );
 }
 
 /** A cause that lasts is told again after this. */

@@ -1,7 +1,10 @@
-/** Control characters, line separators, and what turns the direction of writing: a terminal obeys them wherever they stand. */
-const OBEYED = /[\p{Cc}\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
+/**
+ * Controls (C0, DEL, C1), line separators, what turns the direction of writing, and halves of surrogate pairs: a terminal
+ * obeys them wherever they stand, or cannot show them.
+ */
+const OBEYED = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Surrogate}]/gu;
 
-/** Text from outside on one line, so that it does nothing to a terminal: what that would obey is written as \u001b. */
+/** Text on one line that does nothing to a terminal, whoever chose it; each such character becomes `\u001b`. */
 export function printable(text: string): string {
   return text.replaceAll(OBEYED, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
@@ -9,4 +12,19 @@ export function printable(text: string): string {
 /** JSON on one line that says the same and does nothing to a terminal, whoever chose the text in it. */
 export function json(value: unknown): string {
   return printable(JSON.stringify(value));
+}
+
+/** `name="value" other=1`, in the order of the fields. */
+export function fields(values: object): string {
+  return Object.entries(values)
+    .map(([name, value]) => `${printable(name)}=${json(value)}`)
+    .join(" ");
+}
+
+/** A copy of a value, as it is logged, in which every text is printable. */
+export function printableCopy(value: unknown): unknown {
+  if (typeof value === "string") return printable(value);
+  if (Array.isArray(value)) return value.map(printableCopy);
+  if (typeof value !== "object" || value === null || value instanceof Error) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [printable(name), printableCopy(each)]));
 }

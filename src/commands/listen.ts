@@ -1,8 +1,7 @@
 import type { Command } from "commander";
 import type { Notification } from "../destinations/openchange/codec/extended.ts";
 import { createListener } from "../listener.ts";
-import { json } from "../printable.ts";
-import { fields } from "./fields.ts";
+import { fields, json } from "../printable.ts";
 import { charsetOption, example, serverOption, usernameOption } from "./options.ts";
 
 interface ListenOptions {

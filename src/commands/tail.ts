@@ -7,8 +7,7 @@ import { Owners } from "../journal/owners.ts";
 import type { EventRecord } from "../journal/stretch.ts";
 import { Tail } from "../journal/tail.ts";
 import { createLog } from "../log.ts";
-import { json } from "../printable.ts";
-import { fields } from "./fields.ts";
+import { fields, json } from "../printable.ts";
 import { example } from "./options.ts";
 
 interface TailOptions {

@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { join, resolve } from "node:path";
+import { describe, it } from "node:test";
+
+const ROOT = resolve(import.meta.dirname, "..");
+
+/** What a process writes that logs with this format. */
+function logged(format: "text" | "json"): string {
+  const evil = "tcp://h:1\\x1b]0;x\\x07\\r\\nfaked\\u202e\\u009b31m";
+  const script = `
+    import { createLog } from ${JSON.stringify(join(ROOT, "src/log.ts"))};
+    const log = createLog({ level: "info", format: "${format}" });
+    log.warn({ host: "${evil}", cause: { users: ["${evil}"] } }, "cannot reach ${evil}");
+    log.warn("only a message: ${evil}");
+  `;
+  const { stderr, status } = spawnSync(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script], {
+    cwd: ROOT,
+    encoding: "utf8",
+    env: { ...process.env, JOURNAL_STREAM: "8:1" },
+  });
+  assert.equal(status, 0, stderr);
+  return stderr;
+}
+
+describe("the log", () => {
+  for (const format of ["text", "json"] as const) {
+    it(`does nothing to a terminal as ${format}, whoever chose the text in it`, () => {
+      const text = logged(format);
+      assert.equal(text.trimEnd().split("\n").length, 2, text);
+      assert.doesNotMatch(text.replaceAll("\n", ""), /[\p{Cc}\u202e]/u);
+      assert.match(text, /cannot reach tcp:\/\/h:1/);
+    });
+  }
+});
