@@ -17,6 +17,8 @@ export interface ConnectionOptions {
   connectTimeoutMs: number;
   /** Milliseconds in which the next value or the next line of an answer must be complete. */
   pollTimeoutMs: number;
+  /** Milliseconds in which a whole answer must be complete, from the end of the answer before it. */
+  answerTimeoutMs: number;
   /** Bytes. */
   maxValueSize: number;
 }
@@ -54,6 +56,10 @@ export class MemcachedConnection {
   #silent = true;
   /** Counts completed values and lines. */
   #progress = 0;
+  /** Milliseconds for which the answer that is under way has been awaited. */
+  #awaitedMs = 0;
+  /** Up to when that was counted, in ms of the process's clock. */
+  #countedMs = 0;
   #lost = false;
 
   constructor(options: ConnectionOptions, onLost: (loss: Loss) => void) {
@@ -83,6 +89,7 @@ export class MemcachedConnection {
       this.#pending = [];
       this.#head = 0;
       this.#silent = true;
+      this.#startAwaiting();
       this.#socket.ref();
       this.#pollTimer?.refresh().ref();
     }
@@ -97,17 +104,15 @@ export class MemcachedConnection {
 
   #onConnect(): void {
     clearTimeout(this.#connectTimer);
+    this.#startAwaiting();
     this.#pollTimer = setTimeout(() => this.#onPollTimeout(), this.#options.pollTimeoutMs);
   }
 
   #onConnectTimeout(): void {
-    const { name, connectTimeoutMs } = this.#options;
-    const message = `memcached ${name}: not connected within ${connectTimeoutMs} ms`;
-    this.#fail(new MemcachedError("ERR_MEMCACHED_TIMEOUT", message, { canRetry: true }));
+    this.#fail(this.#timeout(`not connected within ${this.#options.connectTimeoutMs} ms`));
   }
 
   #onPollTimeout(): void {
-    const { name, pollTimeoutMs } = this.#options;
     if (this.#head === this.#pending.length) {
       return;
     }
@@ -121,8 +126,7 @@ export class MemcachedConnection {
         this.#pollTimer?.refresh();
         return;
       }
-      const message = `memcached ${name}: no answer within ${pollTimeoutMs} ms`;
-      this.#fail(new MemcachedError("ERR_MEMCACHED_TIMEOUT", message, { canRetry: true }));
+      this.#fail(this.#timeout(`no answer within ${this.#options.pollTimeoutMs} ms`));
     });
   }
 
@@ -141,9 +145,28 @@ export class MemcachedConnection {
     if (this.#head === this.#pending.length) {
       this.#socket.unref();
       this.#pollTimer?.unref();
+    } else if (this.#awaitsTooLong()) {
+      this.#fail(this.#timeout(`no whole answer within ${this.#options.answerTimeoutMs} ms`));
     } else if (this.#progress !== progress) {
       this.#pollTimer?.refresh();
     }
+  }
+
+  #startAwaiting(): void {
+    this.#awaitedMs = 0;
+    this.#countedMs = performance.now();
+  }
+
+  #awaitsTooLong(): boolean {
+    const now = performance.now();
+    // The poll timer fires at longer gaps, so this process was what stood still for the rest of it.
+    this.#awaitedMs += Math.min(now - this.#countedMs, this.#options.pollTimeoutMs);
+    this.#countedMs = now;
+    return this.#awaitedMs > this.#options.answerTimeoutMs;
+  }
+
+  #timeout(what: string): MemcachedError {
+    return new MemcachedError("ERR_MEMCACHED_TIMEOUT", `memcached ${this.#options.name}: ${what}`, { canRetry: true });
   }
 
   #onValue(item: ValueItem): void {
@@ -168,6 +191,7 @@ export class MemcachedConnection {
     } else if (request.onReply(reply)) {
       this.#head++;
       this.#hasAnswered = true;
+      this.#startAwaiting();
     }
   }
 

@@ -56,10 +56,12 @@ export function getManyRequest(
   reject: (error: MemcachedError) => void,
 ): Request {
   const found = new Map<string, StoredValue>();
+  // Each once: an answer that has a key twice is then no answer to this.
+  const unanswered = new Set(keys);
   let payload = "";
   let line = "get";
   let ends = 1;
-  for (const key of keys) {
+  for (const key of unanswered) {
     if (line.length + key.length > MAX_GET_LINE) {
       payload += `${line}\r\n`;
       line = "get";
@@ -67,25 +69,14 @@ export function getManyRequest(
     }
     line += ` ${key}`;
   }
-  let next = 0;
-  let asked: Set<string> | undefined;
   let failure: MemcachedError | undefined;
   return {
     payload: `${payload}${line}\r\n`,
     idempotent: true,
     retried: false,
     onValue({ key, value, flags }) {
-      // Memcached keeps the order of the keys; a proxy need not.
-      while (next < keys.length && keys[next] !== key) {
-        next++;
-      }
-      if (next < keys.length) {
-        next++;
-      } else {
-        asked ??= new Set(keys);
-        if (!asked.has(key)) {
-          throw unexpected(`with the key ${JSON.stringify(key)}`, "a get of others");
-        }
+      if (!unanswered.delete(key)) {
+        throw unexpected(`with the key ${JSON.stringify(key)}, not asked or for the second time,`, "a get");
       }
       found.set(key, { value, flags });
     },

@@ -20,6 +20,8 @@ export interface MemcachedServerOptions {
   connectTimeoutMs?: number;
   /** Milliseconds in which the next value or line of an answer must come; 1000 by default. */
   pollTimeoutMs?: number;
+  /** Milliseconds in which an answer must be complete, however it comes; ten times `pollTimeoutMs` by default. */
+  answerTimeoutMs?: number;
   /** Milliseconds in which a server that failed is not tried again; 2000 by default, as in libmemcached. */
   retryTimeoutMs?: number;
   /** The longest value in bytes, either way; 8 MiB by default. */
@@ -73,9 +75,11 @@ export class MemcachedServer {
   constructor(address: MemcachedAddress, options: MemcachedServerOptions = {}) {
     this.address = address;
     this.name = formatAddress(address);
+    const pollTimeoutMs = options.pollTimeoutMs ?? 1000;
     this.#options = {
       connectTimeoutMs: options.connectTimeoutMs ?? 1000,
-      pollTimeoutMs: options.pollTimeoutMs ?? 1000,
+      pollTimeoutMs,
+      answerTimeoutMs: options.answerTimeoutMs ?? 10 * pollTimeoutMs,
       retryTimeoutMs: options.retryTimeoutMs ?? 2000,
       maxValueSize: options.maxValueSize ?? DEFAULT_MAX_VALUE_SIZE,
     };
@@ -211,10 +215,8 @@ export class MemcachedServer {
   }
 
   #connect(): MemcachedConnection {
-    const { connectTimeoutMs, pollTimeoutMs, maxValueSize } = this.#options;
     const { name, address } = this;
-    const options = { name, address, connectTimeoutMs, pollTimeoutMs, maxValueSize };
-    return new MemcachedConnection(options, (loss) => this.#onLost(loss));
+    return new MemcachedConnection({ name, address, ...this.#options }, (loss) => this.#onLost(loss));
   }
 
   /** Asks for the version, and takes the connection for all else once it answers. */

@@ -363,6 +363,7 @@ describe("MemcachedServer with a server that misbehaves", () => {
     ["a line without end", "x".repeat(10_000)],
     ["a value over the limit", "VALUE a 0 4294967295\r\n"],
     ["the answer to another command", "STORED\r\n"],
+    ["a key that comes twice", "VALUE a 0 1\r\nx\r\nVALUE a 0 1\r\nx\r\nEND\r\n"],
     ["one answer too many", "END\r\nEND\r\n"],
     ["ERROR", "ERROR\r\n"],
     ["a full house", "ERROR Too many open connections\r\n"],
@@ -400,6 +401,20 @@ describe("MemcachedServer with a server that misbehaves", () => {
     withFake(options, script("VALUE a 0 10\r\nhalf"), async (client) => {
       await fails("ERR_MEMCACHED_TIMEOUT", client.getMany(["a"]));
     }));
+
+  it("fails at an answer that goes on and never ends", () => {
+    let trickle: NodeJS.Timeout | undefined;
+    // Each value comes well within the poll timeout.
+    const onConnection = (socket: Socket): void => {
+      let sent = 0;
+      trickle = setInterval(() => socket.write(`VALUE ${sent++} 0 1\r\nx\r\n`), 20);
+    };
+    const keys = Array.from({ length: 10_000 }, (_, index) => `${index}`);
+    return withFake({ ...options, answerTimeoutMs: 500 }, onConnection, async (client) => {
+      const error = { code: "ERR_MEMCACHED_TIMEOUT", message: /no whole answer within 500 ms/ };
+      await assert.rejects(client.getMany(keys), error);
+    }).finally(() => clearInterval(trickle));
+  });
 
   it("fails at half an answer, when the connection ends, and does not ask again", () =>
     withFake(
