@@ -10,6 +10,8 @@ import { Route } from "./route.ts";
 
 /** Resolver strings come with the records: no more than this many are kept open. */
 const MAX_RESOLVERS = 64;
+/** What such a string may ask for: to make the rings of many servers, and to wait for them, takes time from all others. */
+const RECORD_LIMITS = { maxServers: 32, maxTimeoutMs: 2_000 } as const;
 /** Routes that nothing waits for are forgotten beyond this. */
 const MAX_ROUTES = 10_000;
 
@@ -90,7 +92,7 @@ export class Routes {
         );
       }
       try {
-        zone = zoneOf(new Resolver(configuration, { charset: this.#defaults.charset }));
+        zone = zoneOf(new Resolver(configuration, { ...RECORD_LIMITS, charset: this.#defaults.charset }));
       } catch (error) {
         zone = error as Error;
       }

@@ -186,7 +186,9 @@ export class StatementReader {
       weight = Number(this.#token.text.slice(2)) || 1;
       this.#advance();
     }
-    this.#builder.addServer({ ...address, weight });
+    if (!this.#builder.addServer({ ...address, weight })) {
+      throw this.#error(`more than ${this.#builder.maxServers} servers`, this.#statement);
+    }
   }
 
   #readNamespace(): void {

@@ -8,21 +8,27 @@ export interface ConfigStringOptions {
    * only for the operator's own configuration, never for a string that comes from elsewhere.
    */
   readFile?: (path: string) => string;
+  /** The most servers that the string may name; 1,024 by default. Each costs 100 to 160 points of a ring, and a connection. */
+  maxServers?: number;
+  /** The longest timeout that counts, in milliseconds; a longer one in the string is this. */
+  maxTimeoutMs?: number;
 }
 
 const MAX_FILE_DEPTH = 8;
+const MAX_SERVERS = 1_024;
 
 /**
  * Reads a libmemcached configuration string (libmemcached_configuration(3)), statement by statement, as libmemcached
  * 1.1.4 does, which is stricter than its manual: exactly one space between statements, none before or after.
  *
  * Differences, all on purpose: no server, a port over 65535, a timeout over 2^31-1 ms and random distribution are
- * errors; `--SERVER=[::1]:11211` is taken; a connect or poll timeout of 0 is the default of 1000 ms.
+ * errors, and so are more than 1,024 servers; `--SERVER=[::1]:11211` is taken; a connect or poll timeout of 0 is the
+ * default of 1000 ms.
  *
  * @throws ConfigStringError ERR_MEMCACHED_CONFIG, or ERR_MEMCACHED_CONFIG_FILE for a file that may not or cannot be read
  */
 export function parseConfigString(text: string, options: ConfigStringOptions = {}): PoolConfig {
-  const builder = new PoolConfigBuilder();
+  const builder = new PoolConfigBuilder(options.maxServers ?? MAX_SERVERS);
   new StatementReader(text, builder, (file) => readLines(file, builder, options, 1)).read();
   if (builder.file !== undefined) {
     readLines(builder.file, builder, options, 1);
@@ -31,6 +37,10 @@ export function parseConfigString(text: string, options: ConfigStringOptions = {
   if (config.servers.length === 0) {
     const message = "memcached configuration string: no server; begin with --SERVER=host[:port]";
     throw new ConfigStringError("ERR_MEMCACHED_CONFIG", message, text.length);
+  }
+  const { maxTimeoutMs = Infinity } = options;
+  for (const name of ["connectTimeoutMs", "pollTimeoutMs", "retryTimeoutMs"] as const) {
+    config[name] = Math.min(config[name], maxTimeoutMs);
   }
   return config;
 }

@@ -46,18 +46,29 @@ export interface NamedFile {
  * sorted, with the hash of that moment; and whether they are weighted is decided when a server is added.
  */
 export class PoolConfigBuilder {
+  /** Servers that a string may name. */
+  readonly maxServers: number;
   #config: PoolConfig = initial();
   #servers: ServerConfig[] = [];
   #file: NamedFile | undefined;
   /** Only for what the library refuses after it: this client speaks TCP all the same. */
   useUdp = false;
 
-  addServer(server: ServerConfig): void {
+  constructor(maxServers: number) {
+    this.maxServers = maxServers;
+  }
+
+  /** @returns whether there was room for one more */
+  addServer(server: ServerConfig): boolean {
+    if (this.#servers.length >= this.maxServers) {
+      return false;
+    }
     this.#servers.push(server);
     if (server.weight > 1 && this.#config.distribution === "consistent") {
       this.#config.weighted = true;
     }
     this.#makePoints();
+    return true;
   }
 
   /** Leaves the points as they are. */
