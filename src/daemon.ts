@@ -10,6 +10,7 @@ import { Owners } from "./journal/owners.ts";
 import { Retention } from "./journal/retention.ts";
 import type { Logger } from "./log.ts";
 import { LossLog } from "./loss-log.ts";
+import { lockStateDirectory } from "./state-lock.ts";
 import { serveStatus, type Status } from "./status.ts";
 import { version } from "./version.ts";
 
@@ -26,6 +27,22 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   await mkdir(config.state_directory, { recursive: true }).catch((error: Error) => {
     throw new OcnotifyError("ERR_STATE_DIRECTORY", `state_directory: ${error.message}`, { cause: error });
   });
+  const unlock = lockStateDirectory(config.state_directory);
+  try {
+    const daemon = await startLocked(config, log);
+    return {
+      async stop() {
+        await daemon.stop();
+        unlock();
+      },
+    };
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
+
+async function startLocked(config: Config, log: Logger): Promise<Daemon> {
   const startedAt = performance.now();
   const owners = new Owners(config.journal.mail_users, config.journal.user_names);
   await owners.resolve(log);

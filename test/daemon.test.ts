@@ -506,7 +506,7 @@ describe("the daemon", { concurrency: 4 }, () => {
     const args = ["run", "--journal", w.workspace.journal, "--state-dir", w.workspace.stateDir];
     const { code, stderr } = await ocnotify(args).finally(() => process.kill(daemon.pid, "SIGCONT"));
     assert.equal(code, 1);
-    assert.match(stderr, /^ocnotify: a daemon runs already [^\n]*no answer within[^\n]*\n$/);
+    assert.match(stderr, new RegExp(`^ocnotify: a daemon runs already [^\n]*\\(pid ${daemon.pid}\\)[^\n]*\n$`));
   });
 
   test("takes the place of one that was killed", async (t) => {
