@@ -31,6 +31,10 @@ const DEVIATIONS: ReadonlyMap<string, string> = new Map([
 const servers = ({ servers }: PoolConfig): string[] =>
   servers.map((server) => (server.kind === "tcp" ? `${server.host}:${server.port}` : server.path));
 
+/** A string that names this many servers. */
+const naming = (count: number): string =>
+  Array.from({ length: count }, (_, index) => `--SERVER=host${index}`).join(" ");
+
 function decide(config: string): Verdict {
   try {
     const pool = parseConfigString(config);
@@ -183,15 +187,13 @@ describe("the configuration string", () => {
   });
 
   it("bounds the servers and the timeouts of a string from elsewhere", () => {
-    const servers = (count: number): string =>
-      Array.from({ length: count }, (_, index) => `--SERVER=host${index}`).join(" ");
     const limits = { maxServers: 8, maxTimeoutMs: 2_000 };
-    assert.equal(parseConfigString(servers(8), limits).servers.length, 8);
-    assert.throws(() => parseConfigString(servers(9), limits), {
+    assert.equal(parseConfigString(naming(8), limits).servers.length, 8);
+    assert.throws(() => parseConfigString(naming(9), limits), {
       code: "ERR_MEMCACHED_CONFIG",
       message: /`--SERVER=host8`: more than 8 servers/,
     });
-    assert.throws(() => parseConfigString(servers(1_025)), /more than 1024 servers/);
+    assert.throws(() => parseConfigString(naming(1_025)), /more than 1024 servers/);
     const timeouts = "--SERVER=host --CONNECT-TIMEOUT=100 --POLL-TIMEOUT=90000 --RETRY-TIMEOUT=90";
     const { connectTimeoutMs, pollTimeoutMs, retryTimeoutMs } = parseConfigString(timeouts, limits);
     assert.deepEqual([connectTimeoutMs, pollTimeoutMs, retryTimeoutMs], [100, 2_000, 2_000]);
