@@ -1,3 +1,4 @@
+import type { LookupFunction } from "node:net";
 import { Backoff } from "../../backoff.ts";
 import { Queue } from "../../queue.ts";
 import type { SpAddress } from "../../protocols/sp/address.ts";
@@ -39,6 +40,8 @@ const MANY = 4_096;
 
 export interface EndpointSettings {
   readonly connectTimeoutMs: number;
+  /** How the host's name is looked up; Node's own way by default. */
+  readonly lookup?: LookupFunction;
   /** A connection that takes nothing for so long is given up and tried anew. */
   readonly stallTimeoutMs: number;
   /** A connection without anything to send is closed after this. */
@@ -259,7 +262,7 @@ export class Endpoint {
     if (this.#closed || this.waiting === 0 || !this.#events.mayConnect()) return;
     this.#connecting = true;
     this.#events.connections(1);
-    connectPush(this.#address, { connectTimeoutMs: this.#settings.connectTimeoutMs }).then(
+    connectPush(this.#address, this.#settings).then(
       (connection) => {
         this.#connecting = false;
         if (this.#closed) return connection.end();

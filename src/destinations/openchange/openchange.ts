@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
 import type { EventName, MailboxEvent } from "../../event.ts";
 import { Once, type Logger } from "../../log.ts";
-import { parseAddress } from "../../protocols/sp/address.ts";
+import { NameLookups } from "../../name-lookups.ts";
+import { parseAddress, type SpAddress } from "../../protocols/sp/address.ts";
 import type { SpError } from "../../protocols/sp/errors.ts";
 import type { Answers, Destination, DestinationStatus, DropReason, EventRecord, Stretch } from "../destination.ts";
 import { keepBounds, MANY_WAITING, MAX_WAITING } from "./bounds.ts";
@@ -71,6 +73,7 @@ export class OpenChange implements Destination {
   readonly #notify: NotificationSettings;
   readonly #encoder: NotificationEncoder;
   readonly #routes: Routes;
+  readonly #names = new NameLookups();
   readonly #endpoints = new Map<string, Endpoint>();
   readonly #endpointEvents: EndpointEvents;
   #lookingUp = 0;
@@ -119,7 +122,7 @@ export class OpenChange implements Destination {
       idle: (endpoint) => this.#idle(endpoint),
     };
     this.#routes = new Routes(
-      settings,
+      { ...settings, names: this.#names },
       {
         found: (route, jobs) => {
           this.#lookedUp(jobs.length);
@@ -250,7 +253,8 @@ export class OpenChange implements Destination {
     let endpoint = this.#endpoints.get(host);
     if (endpoint !== undefined) return endpoint;
     try {
-      endpoint = new Endpoint(host, parseAddress(host), this.#settings.endpoint, this.#endpointEvents);
+      const address = parseAddress(host);
+      endpoint = new Endpoint(host, address, this.#endpointSettings(address, route), this.#endpointEvents);
     } catch (error) {
       if (this.#once.first(`bad-address ${route.cn} ${host}`)) {
         const message = `user ${route.cn} has a host that cannot be used: ${(error as Error).message}`;
@@ -260,6 +264,13 @@ export class OpenChange implements Destination {
     }
     this.#endpoints.set(host, endpoint);
     return endpoint;
+  }
+
+  /** A user's record may have many names that nobody answers for: they hold up that user's hosts only. */
+  #endpointSettings(address: SpAddress, { cn }: Route): EndpointSettings {
+    const { endpoint } = this.#settings;
+    const hasName = address.transport === "tcp" && isIP(address.host) === 0;
+    return hasName ? { ...endpoint, lookup: this.#names.for(`user ${cn}`) } : endpoint;
   }
 
   /** Looked after at each tick: what comes between two is little beside the bounds. */

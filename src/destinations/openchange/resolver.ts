@@ -1,3 +1,4 @@
+import type { LookupFunction } from "node:net";
 import { OcnotifyError } from "../../errors.ts";
 import { parseConfigString, type ConfigStringOptions } from "../../protocols/memcached/config-string.ts";
 import { changeValue, MAX_CHANGE_ROUNDS } from "../../protocols/memcached/change-value.ts";
@@ -31,6 +32,8 @@ export function resolverKey(cn: string): string {
 export interface ResolverOptions extends ConfigStringOptions {
   /** The servers' "dos charset", in which hosts are written; cp850 by default. */
   charset?: string;
+  /** How names of memcacheds are looked up; Node's own way by default. */
+  lookup?: LookupFunction;
 }
 
 /**
@@ -49,7 +52,7 @@ export class Resolver {
    */
   constructor(configuration: string, options: ResolverOptions = {}) {
     this.#strings = charset(options.charset);
-    this.pool = new MemcachedPool(parseConfigString(configuration, options));
+    this.pool = new MemcachedPool(parseConfigString(configuration, options), { lookup: options.lookup });
   }
 
   /**

@@ -1,5 +1,6 @@
 import { OcnotifyError } from "../../errors.ts";
 import type { MailboxEvent } from "../../event.ts";
+import type { NameLookups } from "../../name-lookups.ts";
 import { checkKey } from "../../protocols/memcached/key.ts";
 import type { MemcachedServer } from "../../protocols/memcached/server.ts";
 import { charset } from "./codec/charset.ts";
@@ -11,7 +12,7 @@ import { Route } from "./route.ts";
 /** Resolver strings come with the records: no more than this many are kept open. */
 const MAX_RESOLVERS = 64;
 /** What such a string may ask for: to make the rings of many servers, and to wait for them, takes time from all others. */
-const RECORD_LIMITS = { maxServers: 32, maxTimeoutMs: 2_000 } as const;
+const RECORD_LIMITS = { maxServers: 64, maxTimeoutMs: 2_000 } as const;
 /** Routes that nothing waits for are forgotten beyond this. */
 const MAX_ROUTES = 10_000;
 
@@ -29,6 +30,8 @@ export interface RouteDefaults {
   readonly charset: string;
   /** How long after a memcached's start a user who is not found there is looked up again. */
   readonly restartGraceMs: number;
+  /** Looks up the names of memcacheds. */
+  readonly names: NameLookups;
 }
 
 /** Finds the route of an event, and makes what is missing for it. */
@@ -47,7 +50,7 @@ export class Routes {
     this.#defaults = defaults;
     this.#events = events;
     this.#hostLists = new HostLists(charset(defaults.charset));
-    const options = { readFile, charset: defaults.charset };
+    const options = { readFile, charset: defaults.charset, lookup: defaults.names.for("resolver") };
     this.#zones.set(defaults.resolver, zoneOf(new Resolver(defaults.resolver, options)));
   }
 
@@ -92,7 +95,9 @@ export class Routes {
         );
       }
       try {
-        zone = zoneOf(new Resolver(configuration, { ...RECORD_LIMITS, charset: this.#defaults.charset }));
+        const { charset: dosCharset, names } = this.#defaults;
+        const lookup = names.for(`resolver ${configuration}`);
+        zone = zoneOf(new Resolver(configuration, { ...RECORD_LIMITS, charset: dosCharset, lookup }));
       } catch (error) {
         zone = error as Error;
       }

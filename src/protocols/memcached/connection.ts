@@ -1,4 +1,4 @@
-import { connect, type Socket } from "node:net";
+import { connect, type LookupFunction, type Socket } from "node:net";
 
 import { MemcachedError } from "./errors.ts";
 import { type ReplyLine, ResponseParser, type ValueItem } from "./parser.ts";
@@ -21,6 +21,8 @@ export interface ConnectionOptions {
   answerTimeoutMs: number;
   /** Bytes. */
   maxValueSize: number;
+  /** How the host's name is looked up; undefined for Node's own way. */
+  lookup: LookupFunction | undefined;
 }
 
 /** How a connection ended. */
@@ -69,11 +71,17 @@ export class MemcachedConnection {
       { onValue: (item) => this.#onValue(item), onReply: (reply) => this.#onReply(reply) },
       { maxValueSize: options.maxValueSize },
     );
-    const { address } = options;
+    const { address, lookup } = options;
     this.#connectTimer = setTimeout(() => this.#onConnectTimeout(), options.connectTimeoutMs);
     this.#socket =
       address.kind === "tcp"
-        ? connect({ host: address.host, port: address.port, noDelay: true, keepAlive: true })
+        ? connect({
+            host: address.host,
+            port: address.port,
+            noDelay: true,
+            keepAlive: true,
+            ...(lookup !== undefined && { lookup }),
+          })
         : connect({ path: address.path });
     this.#socket
       .on("connect", () => this.#onConnect())

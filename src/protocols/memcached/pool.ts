@@ -23,7 +23,7 @@ export class MemcachedPool {
   readonly #place: Placement;
 
   /** @throws MemcachedError ERR_MEMCACHED_CONFIG if the configuration has no server */
-  constructor(config: PoolConfig, options: Pick<MemcachedServerOptions, "maxValueSize"> = {}) {
+  constructor(config: PoolConfig, options: Pick<MemcachedServerOptions, "maxValueSize" | "lookup"> = {}) {
     this.config = config;
     const { connectTimeoutMs, pollTimeoutMs, retryTimeoutMs } = config;
     this.servers = config.servers.map(

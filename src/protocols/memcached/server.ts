@@ -1,4 +1,5 @@
-import { MemcachedConnection, type Loss, type MemcachedAddress } from "./connection.ts";
+import type { LookupFunction } from "node:net";
+import { MemcachedConnection, type ConnectionOptions, type Loss, type MemcachedAddress } from "./connection.ts";
 import { MemcachedError } from "./errors.ts";
 import { checkKey } from "./key.ts";
 import { DEFAULT_MAX_VALUE_SIZE } from "./parser.ts";
@@ -26,6 +27,8 @@ export interface MemcachedServerOptions {
   retryTimeoutMs?: number;
   /** The longest value in bytes, either way; 8 MiB by default. */
   maxValueSize?: number;
+  /** How the server's name is looked up; Node's own way by default. */
+  lookup?: LookupFunction | undefined;
 }
 
 export interface StoreOptions {
@@ -61,7 +64,7 @@ export class MemcachedServer {
   readonly address: MemcachedAddress;
   /** The address for messages. */
   readonly name: string;
-  readonly #options: Required<MemcachedServerOptions>;
+  readonly #options: Omit<ConnectionOptions, "name" | "address"> & { retryTimeoutMs: number };
   #connection: MemcachedConnection | undefined;
   /** The connection on which a server that let a timeout pass is tried. */
   #probe: MemcachedConnection | undefined;
@@ -82,6 +85,7 @@ export class MemcachedServer {
       answerTimeoutMs: options.answerTimeoutMs ?? 10 * pollTimeoutMs,
       retryTimeoutMs: options.retryTimeoutMs ?? 2000,
       maxValueSize: options.maxValueSize ?? DEFAULT_MAX_VALUE_SIZE,
+      lookup: options.lookup,
     };
   }
 

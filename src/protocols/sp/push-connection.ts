@@ -1,4 +1,4 @@
-import { connect, type Socket } from "node:net";
+import { connect, type LookupFunction, type Socket } from "node:net";
 import { formatAddress, parseAddress, type SpAddress } from "./address.ts";
 import { fromSystemError, SpError } from "./errors.ts";
 import { encodeHandshake, HandshakeDecoder } from "./handshake.ts";
@@ -6,23 +6,26 @@ import type { SpTransport } from "./frame.ts";
 
 const keepAliveMs = 60_000;
 
+export interface ConnectOptions {
+  readonly connectTimeoutMs: number;
+  /** How the host's name is looked up; Node's own way by default. */
+  readonly lookup?: LookupFunction | undefined;
+}
+
 /**
  * Connects to a PULL socket and shakes hands.
  *
  * `connectTimeoutMs` covers all of it: name look-up, connection and handshake, because the kernel accepts for a process
  * that is stopped. Rejects with an `SpError`, whatever goes wrong.
  */
-export async function connectPush(
-  address: string | SpAddress,
-  options: { connectTimeoutMs: number },
-): Promise<PushConnection> {
-  return shakeHands(typeof address === "string" ? parseAddress(address) : address, options.connectTimeoutMs);
+export async function connectPush(address: string | SpAddress, options: ConnectOptions): Promise<PushConnection> {
+  return shakeHands(typeof address === "string" ? parseAddress(address) : address, options);
 }
 
-function shakeHands(address: SpAddress, connectTimeoutMs: number): Promise<PushConnection> {
+function shakeHands(address: SpAddress, { connectTimeoutMs, lookup }: ConnectOptions): Promise<PushConnection> {
   const name = formatAddress(address);
   const { promise, resolve, reject } = deferred<PushConnection>();
-  const socket = openSocket(address);
+  const socket = openSocket(address, lookup);
   const handshake = new HandshakeDecoder("PULL", name);
   const timer = setTimeout(() => {
     fail(new SpError("ERR_SP_TIMEOUT", `${name}: no connection and handshake within ${connectTimeoutMs} ms`));
@@ -150,12 +153,13 @@ export class PushConnection {
   }
 }
 
-function openSocket(address: SpAddress): Socket {
+function openSocket(address: SpAddress, lookup: LookupFunction | undefined): Socket {
   if (address.transport === "ipc") return connect({ path: address.path });
   // Notifications are small and late ones are worthless, so Nagle's algorithm is off.
   return connect({
     host: address.host,
     port: address.port,
+    ...(lookup !== undefined && { lookup }),
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: keepAliveMs,
