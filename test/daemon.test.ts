@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { once } from "node:events";
 import { join, resolve } from "node:path";
 import { describe, test, type TestContext } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { encodeResolverRecord, Resolver } from "../src/index.ts";
 import { bindPull } from "../src/protocols/sp/pull-socket.ts";
 import { MemcachedServer } from "../src/protocols/memcached/server.ts";
@@ -92,6 +93,16 @@ async function world(t: TestContext): Promise<World> {
 async function received(peer: Peer, count: number): Promise<readonly Buffer[]> {
   await waitFor(`${count} notifications`, () => peer.messages.length >= count, PATIENCE_MS);
   return peer.messages;
+}
+
+/** Bytes that connections to this local address have received and nobody has read (proc(5), net/tcp). */
+function bytesUnread(address: string): number {
+  const port = Number(address.split(":").at(-1)).toString(16).toUpperCase().padStart(4, "0");
+  return readFileSync("/proc/net/tcp", "latin1")
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, local, , state]) => local?.endsWith(`:${port}`) === true && state === "01")
+    .reduce((sum, [, , , , queues]) => sum + Number.parseInt(queues?.split(":")[1] ?? "0", 16), 0);
 }
 
 describe("what the resolver says, whatever it is", { concurrency: 4 }, () => {
@@ -469,6 +480,27 @@ describe("the daemon", { concurrency: 4 }, () => {
       peer.messages,
       [1, 2, 3].map((uid) => newMailBytes(`${uid}.eml`)),
     );
+  });
+
+  test("that stood still counts nothing as told of which it could not see what became", async (t) => {
+    const w = await world(t);
+    const peer = await w.receiver("jdoe");
+    const daemon = await w.start();
+    w.workspace.write({ user: "jdoe" });
+    await received(peer, 1);
+    await w.allDone();
+    // What comes now lies in the receiver's socket, and dies with it, while nobody watches.
+    pauseProcess(peer.process.pid ?? 0);
+    w.workspace.write(...Array.from({ length: 10 }, () => ({ user: "jdoe" })));
+    await waitFor("the notifications to be in the socket", () => bytesUnread(peer.address) > 0, PATIENCE_MS);
+    pauseProcess(daemon.pid);
+    await peer.stop();
+    const again = await startNanocatPull(peer.address);
+    w.running.push(again);
+    // Longer than what was sent may have to be sent again.
+    await delay(1_500);
+    process.kill(daemon.pid, "SIGCONT");
+    assert.equal((await received(again, 10)).length, 10);
   });
 
   test("stops at once at the second signal", async (t) => {

@@ -472,11 +472,21 @@ export class OpenChange implements Destination {
   #tickIn(ms: number): void {
     clearTimeout(this.#ticking);
     this.#tickingIdly = ms !== BUSY_TICK_MS;
-    this.#ticking = this.#closed ? undefined : setTimeout(() => this.#tick(), ms);
+    if (this.#closed) {
+      this.#ticking = undefined;
+      return;
+    }
+    this.#ticking = setTimeout(() => {
+      const now = performance.now();
+      // Timers run before sockets are looked at, and a socket that broke is closed at the end of that turn. When this process
+      // stood still, that must be seen before what was sent on it counts as confirmed: so not in this turn, but the next.
+      setImmediate(() => setImmediate(() => this.#tick(now)));
+    }, ms);
   }
 
-  #tick(): void {
-    const now = performance.now();
+  /** @param now milliseconds of the process's clock, up to when every connection that broke has been noticed */
+  #tick(now: number): void {
+    if (this.#closed) return;
     const full = this.#connections >= this.#settings.maxConnections;
     for (const endpoint of this.#endpoints.values()) {
       if (full && endpoint.size === 0) endpoint.hangUp();
@@ -485,6 +495,7 @@ export class OpenChange implements Destination {
     }
     if (this.#unsettled > MANY_WAITING || this.#held) this.#bound(now);
     this.#givenUp.tell(now);
+    clearTimeout(this.#ticking);
     this.#ticking = undefined;
     if (this.#endpoints.size === 0 && this.#lookingUp === 0) return;
     const busy = this.#unsettled + this.#lookingUp > 0;
