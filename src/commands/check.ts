@@ -8,6 +8,7 @@ import { checkMemcached, checkUser } from "../check/receivers.ts";
 import { checkSmbConf, type NamedResolver } from "../check/smb-conf.ts";
 import { readConfigSource, type Config } from "../config.ts";
 import { defaultCharset } from "../destinations/openchange/codec/charset.ts";
+import { json, printable } from "../printable.ts";
 import { example } from "./options.ts";
 
 interface CheckOptions {
@@ -40,7 +41,7 @@ export function addCheck(program: Command): void {
     .addHelpText("after", example("ocnotify check --user jdoe"))
     .action(async (options: CheckOptions) => {
       const print = (finding: Finding): void => {
-        process.stdout.write(options.json === true ? `${JSON.stringify(finding)}\n` : describe(finding));
+        process.stdout.write(options.json === true ? `${json(finding)}\n` : describe(finding));
         if (finding.state === "fault") process.exitCode = 1;
       };
       for await (const finding of check(options)) print(finding);
@@ -103,5 +104,6 @@ const COLORS = { ok: "green", warning: "yellow", fault: "red" } as const;
 function describe({ part, state, message, remedy }: Finding): string {
   const word = state.padEnd(8);
   const colored = process.stdout.isTTY ? styleText(COLORS[state], word) : word;
-  return `${colored}${part.padEnd(10)}${message}${remedy === undefined ? "" : `\n${" ".repeat(18)}→ ${remedy}`}\n`;
+  const advice = remedy === undefined ? "" : `\n${" ".repeat(18)}→ ${printable(remedy)}`;
+  return `${colored}${part.padEnd(10)}${printable(message)}${advice}\n`;
 }

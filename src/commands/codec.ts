@@ -6,6 +6,7 @@ import { decodeResolverRecord, encodeResolverRecord } from "../destinations/open
 import { decodeSession, encodeSession } from "../destinations/openchange/codec/session.ts";
 import { decodeSubscriptions } from "../destinations/openchange/codec/subscription.ts";
 import { OcnotifyError } from "../errors.ts";
+import { json } from "../printable.ts";
 import { parseAddress } from "../protocols/sp/address.ts";
 import { charsetOption, checkSeparator, example } from "./options.ts";
 
@@ -35,7 +36,7 @@ export function addDecode(program: Command): void {
     .action(async (kind: Kind, hex: string, options: { charset: string }) => {
       const bytes = parseHex(hex === "-" ? await readStdin() : hex);
       const decoded = DECODERS[kind](bytes, charset(options.charset));
-      process.stdout.write(`${JSON.stringify(decoded)}\n`);
+      process.stdout.write(`${json(decoded)}\n`);
     });
 }
 

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { Notification } from "../destinations/openchange/codec/extended.ts";
 import { createListener } from "../listener.ts";
-import { fields, json } from "../printable.ts";
+import { fields, json, printable } from "../printable.ts";
 import { charsetOption, example, serverOption, usernameOption } from "./options.ts";
 
 interface ListenOptions {
@@ -31,7 +31,7 @@ export function addListen(program: Command): void {
         bind: options.bind,
         charset: options.charset,
         ...(options.advertise === undefined ? {} : { advertise: options.advertise }),
-        onError: (error) => process.stderr.write(`ocnotify: ${error.message}\n`),
+        onError: (error) => process.stderr.write(`ocnotify: ${printable(error.message)}\n`),
       });
       for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => void listener.close());
       process.stderr.write(

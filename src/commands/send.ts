@@ -2,6 +2,7 @@ import { InvalidArgumentError, type Command } from "commander";
 import { charset } from "../destinations/openchange/codec/charset.ts";
 import { emlName, encodeNewMail } from "../destinations/openchange/codec/newmail.ts";
 import { OcnotifyError } from "../errors.ts";
+import { printable } from "../printable.ts";
 import { createPush, type PushSocket } from "../protocols/sp/push-socket.ts";
 import { withResolver } from "./list.ts";
 import { charsetOption, checkSeparator, example, serverOption, usernameOption } from "./options.ts";
@@ -29,7 +30,7 @@ export function addSend(program: Command): void {
     .addOption(charsetOption())
     .addHelpText("after", example("ocnotify send --username jdoe --newmail 42 --dstfolder INBOX/Work"))
     .action(async (options: SendOptions) => {
-      for (const host of await sendNewMail(options)) process.stdout.write(`sent to ${host}\n`);
+      for (const host of await sendNewMail(options)) process.stdout.write(`sent to ${printable(host)}\n`);
     });
 }
 

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { readConfig } from "../config.ts";
 import { lossesOf, type Loss } from "../counters.ts";
+import { json, printable } from "../printable.ts";
 import { askStatus, type Status } from "../status.ts";
 import { describeVersions } from "../version.ts";
 import { example } from "./options.ts";
@@ -22,7 +23,7 @@ export function addStatus(program: Command): void {
     .action(async (options: StatusOptions) => {
       const stateDirectory = options.stateDir ?? (await readConfig(options.config)).state_directory;
       const status = await askStatus(stateDirectory);
-      process.stdout.write(options.json === true ? `${JSON.stringify(status)}\n` : describe(status));
+      process.stdout.write(options.json === true ? `${json(status)}\n` : describe(status));
     });
 }
 
@@ -52,7 +53,7 @@ function describe(status: Status): string {
       ...lossesIn(name),
     );
   }
-  return `${lines.join("\n")}\n`;
+  return `${lines.map(printable).join("\n")}\n`;
 }
 
 function silence({ journal }: Status): string {

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { readFileSync } from "node:fs";
+import { printable } from "../printable.ts";
 import { parseConfigString } from "../protocols/memcached/config-string.ts";
 import { checkKey } from "../protocols/memcached/key.ts";
 import { MemcachedPool } from "../protocols/memcached/pool.ts";
@@ -22,7 +23,7 @@ export function addWhich(program: Command): void {
           checkKey(key, pool.config.namespace);
           process.stdout.write(`${pool.serverFor(key).name}\n`);
         } catch (error) {
-          process.stderr.write(`ocnotify: ${(error as Error).message}\n`);
+          process.stderr.write(`ocnotify: ${printable((error as Error).message)}\n`);
           process.exitCode = 1;
         }
       }
