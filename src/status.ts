@@ -9,6 +9,8 @@ import type { FileFault } from "./journal/segment.ts";
 
 const SOCKET = "status.sock";
 const ASK_TIMEOUT_MS = 5_000;
+/** Clients at once; further ones are turned away. */
+const MAX_CLIENTS = 64;
 
 /** What a running daemon tells of itself. Counters are since its start. */
 export interface Status {
@@ -31,8 +33,7 @@ export interface Status {
 }
 
 /**
- * Answers everybody who connects to the socket in the state directory with the status as JSON. Holding the socket also
- * keeps a second daemon from sending everything twice.
+ * Answers everybody who connects to the socket in the state directory with the status as JSON.
  * @throws OcnotifyError ERR_ALREADY_RUNNING when a daemon answers there, ERR_STATUS_SOCKET when it cannot be made
  */
 export async function serveStatus(stateDirectory: string, status: () => Status): Promise<{ close(): void }> {
@@ -47,8 +48,12 @@ export async function serveStatus(stateDirectory: string, status: () => Status):
   rmSync(path, { force: true });
   const server = createServer((socket) => {
     socket.on("error", () => socket.destroy());
+    // What a client says is of no interest, but its end is seen only by reading.
+    socket.resume();
+    socket.setTimeout(ASK_TIMEOUT_MS, () => socket.destroy());
     socket.end(`${JSON.stringify(status())}\n`);
   });
+  server.maxConnections = MAX_CLIENTS;
   await listening(server, path);
   server.unref();
   return { close: () => void server.close() };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
 import { once } from "node:events";
 import { join, resolve } from "node:path";
 import { describe, test, type TestContext } from "node:test";
@@ -616,6 +616,25 @@ describe("the daemon", { concurrency: 4 }, () => {
     await waitFor("ready", () => program.stderr().includes("ready"), PATIENCE_MS);
     assert.match(program.stderr(), /^\[?\d{4}-\d\d-\d\d [\d:.]+\]? INFO: ready \{.*\}\n$/);
     assert.equal(program.stdout(), "");
+  });
+
+  test("keeps no connection of a client that speaks first, or never ends its own", async (t) => {
+    const w = await world(t);
+    const daemon = await w.start();
+    const open = (): number => readdirSync(`/proc/${daemon.pid}/fd`).length;
+    const before = open();
+    for (let client = 0; client < 50; client++) {
+      const socket = connect(join(w.workspace.stateDir, "status.sock"));
+      socket.write("GET / HTTP/1.1\r\n\r\n");
+      await once(socket.resume(), "end");
+      socket.destroy();
+    }
+    await waitFor("the descriptors to be closed", () => open() <= before + 2, PATIENCE_MS);
+    const silent = connect({ path: join(w.workspace.stateDir, "status.sock"), allowHalfOpen: true });
+    silent.on("error", () => {});
+    await once(silent.resume(), "end");
+    await waitFor("the silent client to be dropped", () => open() <= before + 2, PATIENCE_MS);
+    silent.destroy();
   });
 
   test("goes on when a client of the status socket goes away, and when the socket's file is deleted", async (t) => {
