@@ -47,7 +47,7 @@ async function world(t: TestContext): Promise<World> {
       workspace.configFile({
         journal: { directory, ...journal },
         state_directory: stateDir,
-        destinations: { openchange: { resolver: memcached.config } },
+        destinations: { openchange: { resolver: memcached.config, restart_grace: "0s" } },
       }),
     async start(config, wrapper) {
       const daemon = await startDaemon({ journal: directory, stateDir, config, wrapper });
