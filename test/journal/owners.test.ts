@@ -124,7 +124,8 @@ describe("the name service", () => {
       for (let turn = 0; turn < 1000; turn++) await new Promise(setImmediate);
       assert.equal(state.answered, false, "not before");
       while (!state.answered) {
-        t.mock.timers.tick(5_000);
+        // Not while the system is asked: that would be too long for an answer.
+        if (!process.getActiveResourcesInfo().includes("ProcessWrap")) t.mock.timers.tick(5_000);
         await new Promise(setImmediate);
       }
     };
