@@ -14,7 +14,7 @@ beforeEach(() => {
 afterEach(() => journal.remove());
 
 /** Seconds of processor time that `work` took, which other processes do not change much. */
-async function secondsOf(work: () => Promise<void>): Promise<number> {
+async function secondsOf(work: () => Promise<void> | void): Promise<number> {
   const before = process.cpuUsage();
   await work();
   const { user, system } = process.cpuUsage(before);
@@ -55,17 +55,25 @@ describe("a great many segments", () => {
     const directory = await journal.open();
     const tail = new Tail(directory, undefined, () => {}, journal.log);
     const records: EventRecord[] = [];
+    // What it costs to make the files is the file system's affair.
+    let writing = 0;
     const took = await secondsOf(async () => {
-      for (let bucket = count; bucket > 0; bucket--) {
-        writeFileSync(journal.file(segmentName(bucket)), line({ ts: count + bucket }));
-        if (bucket % 100 === 0) await new Promise(setImmediate);
+      for (let bucket = count; bucket > 0; bucket -= 100) {
+        writing += await secondsOf(() => {
+          for (let each = bucket; each > bucket - 100; each--) {
+            writeFileSync(journal.file(segmentName(each)), line({ ts: count + each }));
+          }
+        });
+        await new Promise(setImmediate);
       }
-      await waitFor("all segments", () => tail.unread().unreadBytes === count * line({ ts: count }).length);
+      const bytes = count * line({ ts: count }).length;
+      // To add up the bytes is work: only once all are there.
+      await waitFor("all segments", () => directory.segments.size === count && tail.unread().unreadBytes === bytes);
       while (tail.behind) tail.read(records);
     });
     tail.close();
     assert.equal(records.length, count);
     assert.ok(records.every(({ event }, index) => event?.ts === count + index + 1));
-    assert.ok(took < 5, `${took} s`);
+    assert.ok(took - writing < 5, `${took - writing} s`);
   });
 });
