@@ -14,6 +14,7 @@ import { Endpoint, type EndpointEvents, type EndpointSettings } from "./endpoint
 import { GivenUp } from "./given-up.ts";
 import type { Lookups } from "./lookups.ts";
 import { hasUids, isNotified, notificationsOf, type NotificationSettings } from "./notifications.ts";
+import { Removals } from "./removals.ts";
 import type { CnKind } from "./resolver.ts";
 import type { Job, Route } from "./route.ts";
 import { Routes } from "./routes.ts";
@@ -83,6 +84,7 @@ export class OpenChange implements Destination {
   #paused = false;
   #held = false;
   readonly #unregistered: Unregistered;
+  readonly #removals: Removals;
   readonly #givenUp: GivenUp;
   #ticking: NodeJS.Timeout | undefined;
   #tickingIdly = false;
@@ -97,6 +99,7 @@ export class OpenChange implements Destination {
     this.#notify = { backend, extended, newMailEvents: new Set(settings.newMailEvents) };
     this.#encoder = new NotificationEncoder(charset(settings.charset), modifiedUtf7);
     this.#givenUp = new GivenUp(log);
+    this.#removals = new Removals(log);
     this.#unregistered = new Unregistered(settings.restartGraceMs, (endpoint, jobs) => {
       this.#log.info({ host: endpoint.name, events: jobs.length }, "the host is gone, and had unregistered before");
       for (const job of jobs) this.#dropJob(job, "unregistered");
@@ -183,6 +186,7 @@ export class OpenChange implements Destination {
     }
     this.#closed = true;
     this.#unregistered.close();
+    this.#removals.close();
     clearTimeout(this.#ticking);
     for (const endpoint of this.#endpoints.values()) endpoint.close();
     this.#routes.close();
@@ -401,18 +405,7 @@ export class OpenChange implements Destination {
   #removeHost(endpoint: Endpoint): void {
     const host = endpoint.name;
     const jobs = endpoint.takeOldest(Infinity);
-    for (const { resolver, cn } of new Set(jobs.map((job) => job.route))) {
-      resolver.unregister(cn, host).then(
-        (removed) => {
-          if (!removed) return;
-          this.#log.warn(
-            { host, cn },
-            "taken out of the resolver: the host has refused for too long. A server of OpenChange registers again only when Outlook connects again",
-          );
-        },
-        (error: Error) => this.#log.warn({ host, cn }, `cannot take the host out of the resolver: ${error.message}`),
-      );
-    }
+    for (const route of new Set(jobs.map((job) => job.route))) this.#removals.add(route, host);
     this.#giveUp(host, jobs, "host-removed", "the host has refused connections for too long");
   }
 

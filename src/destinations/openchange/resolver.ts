@@ -96,7 +96,21 @@ export class Resolver {
    * @throws as `register` does
    */
   async unregister(cn: string, host: string): Promise<boolean> {
-    return await this.#change(cn, (hosts) => (hosts.includes(host) ? hosts.filter((other) => other !== host) : hosts));
+    return (await this.unregisterAll(cn, new Set([host]))).length > 0;
+  }
+
+  /**
+   * The same with several hosts, in one change.
+   * @returns those that were there
+   * @throws as `register` does
+   */
+  async unregisterAll(cn: string, gone: ReadonlySet<string>): Promise<string[]> {
+    let removed: string[] = [];
+    await this.#change(cn, (hosts) => {
+      removed = distinctHosts(hosts.filter((host) => gone.has(host)));
+      return removed.length === 0 ? hosts : hosts.filter((host) => !gone.has(host));
+    });
+    return removed;
   }
 
   /** Deletes a user's record with all its hosts. @returns whether there was one */
