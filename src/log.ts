@@ -46,7 +46,10 @@ export function createLog(options: { level: LogLevel; format: LogFormat }): Logg
 const AGAIN_MS = 60 * 60_000;
 const MAX_CAUSES = 10_000;
 
-/** Remembers what was logged, so that a cause is told once an hour and not per record. Forgets everything when full. */
+/**
+ * Remembers what was logged, so that a cause is told once an hour and not per record. No more than 10,000 causes are told in
+ * an hour: whoever can make causes up (names of hosts, of folders) must not fill the disk with the log.
+ */
 export class Once {
   readonly #told = new Map<string, number>();
 
@@ -55,7 +58,13 @@ export class Once {
     const now = performance.now();
     const told = this.#told.get(key);
     if (told !== undefined && now - told < AGAIN_MS) return false;
-    if (this.#told.size >= MAX_CAUSES) this.#told.clear();
+    // Set anew, so that those told of longest ago come first.
+    this.#told.delete(key);
+    for (const [other, at] of this.#told) {
+      if (now - at < AGAIN_MS) break;
+      this.#told.delete(other);
+    }
+    if (this.#told.size >= MAX_CAUSES) return false;
     this.#told.set(key, now);
     return true;
   }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { join, resolve } from "node:path";
 import { describe, it } from "node:test";
+import { Once } from "../src/log.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 
@@ -32,4 +33,30 @@ describe("the log", () => {
       assert.match(text, /cannot reach tcp:\/\/h:1/);
     });
   }
+});
+
+describe("what is logged once", () => {
+  it("is told again after an hour, or when it is over and comes back", (t) => {
+    let now = 0;
+    t.mock.method(performance, "now", () => now);
+    const once = new Once();
+    assert.deepEqual([once.first("a"), once.first("a"), once.first("b")], [true, false, true]);
+    once.forget("a");
+    assert.deepEqual([once.first("a"), once.first("b")], [true, false]);
+    now = 3_600_000;
+    assert.deepEqual([once.first("a"), once.first("b"), once.first("b")], [true, true, false]);
+  });
+
+  it("is bounded in an hour, however many causes there are", (t) => {
+    let now = 0;
+    t.mock.method(performance, "now", () => now);
+    const once = new Once();
+    let told = 0;
+    for (let round = 0; round < 3; round++) {
+      for (let cause = 0; cause < 40_000; cause++) if (once.first(`host ${cause}`)) told++;
+    }
+    assert.equal(told, 10_000);
+    now = 3_600_000;
+    assert.equal(once.first("another"), true);
+  });
 });

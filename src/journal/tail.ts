@@ -20,8 +20,9 @@ const CHUNK = 256 * 1024;
 const SEARCHED_PER_TURN = 64;
 /** Records of one segment that are read ahead of its backlog. */
 const MAX_AHEAD = 100_000;
-/** Malformed lines of one segment that are logged. */
+/** Malformed lines of one segment that are logged, and of all segments of one uid in an hour: it may make many. */
 const MAX_TOLD = 5;
+const MAX_TOLD_OF_UID = 50;
 const NEWLINE = 0x0a;
 /** How a record begins. A torn record has no newline, so the next one follows it on the same line. */
 const RECORD_START = Buffer.from('{"v":');
@@ -519,7 +520,9 @@ export class Tail {
     this.counters.malformed++;
     if (level === "error" && !this.#once.first(reason)) return;
     progress.malformed++;
+    const { uid } = progress.segment;
     if (progress.malformed > MAX_TOLD) return;
+    if (!this.#once.first(`malformed ${uid} ${this.counters.malformed % MAX_TOLD_OF_UID}`)) return;
     const last = progress.malformed === MAX_TOLD ? ". Further ones in this segment are only counted" : "";
     this.#log[level]({ segment: progress.segment.name, offset }, `not a record, skipped: ${reason}${last}`);
   }

@@ -267,6 +267,13 @@ describe("what is no record in the journal", () => {
     assert.equal(journal.lines.length, 5);
   });
 
+  it("logs some of the malformed lines of a uid that makes many segments, and counts all", async () => {
+    for (let bucket = 100; bucket < 300; bucket++) journal.append(segmentName(bucket), "garbage\n");
+    const reader = await journal.read();
+    assert.equal(reader.tail.counters.malformed, 200);
+    assert.equal(journal.lines.filter(({ msg }) => /not a record, skipped/.test(msg)).length, 50);
+  });
+
   it("does not take the record that follows on the same line with it", async () => {
     const torn = line({ user: "torn" }).slice(0, -20);
     journal.append(SEGMENT, line({ user: "a" }) + torn);
