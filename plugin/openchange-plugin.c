@@ -15,6 +15,9 @@
 
 /* from and subject: what a header line may have */
 #define TEXT_MAX_SIZE 998
+/* A longer one is left out: a part of it would be another message's. All of a
+   transaction are kept until it is committed. */
+#define MESSAGE_ID_MAX_SIZE (8 * 1024)
 
 const char *openchange_plugin_version = DOVECOT_ABI_VERSION;
 const char *openchange_plugin_dependencies[] = { "notify", NULL };
@@ -137,7 +140,8 @@ openchange_save_add(struct openchange_txn *txn, struct mail *mail)
 		save->have_size =
 			mail_get_physical_size(mail, &save->size) == 0;
 	if ((fields & FIELD_MSGID) != 0 &&
-	    mail_get_first_header(mail, "Message-ID", &value) > 0)
+	    mail_get_first_header(mail, "Message-ID", &value) > 0 &&
+	    strlen(value) <= MESSAGE_ID_MAX_SIZE)
 		save->message_id = p_strdup(txn->pool, value);
 	if ((fields & FIELD_FROM) != 0 &&
 	    mail_get_first_header_utf8(mail, "From", &value) > 0)
