@@ -223,7 +223,9 @@ export class Endpoint {
 
   /** Takes back those that wait and for which `test` holds. */
   takeIf(test: (job: Job) => boolean): Job[] {
-    const taken = [...this.#waiting].filter(test);
+    const taken: Job[] = [];
+    // Asked at each failure of each host, and mostly for nothing: that must not make an array of all that waits.
+    for (const job of this.#waiting) if (test(job)) taken.push(job);
     if (taken.length === 0) return taken;
     const kept = [...this.#waiting].filter((job) => !test(job));
     this.#waiting.clear();
