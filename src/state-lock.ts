@@ -21,9 +21,9 @@ export function lockStateDirectory(stateDirectory: string): () => void {
     // Not "w": the holder's pid is in it.
     file = openSync(path, "a+", 0o640);
   } catch (error) {
-    throw new OcnotifyError("ERR_STATE_DIRECTORY", `cannot open ${path}: ${(error as Error).message}`, {
-      cause: error,
-    });
+    const { code, message } = error as NodeJS.ErrnoException;
+    const remedy = code === "EACCES" ? `. It must belong to the daemon's user: remove it, or give it to that user` : "";
+    throw new OcnotifyError("ERR_STATE_DIRECTORY", `cannot open ${path}: ${message}${remedy}`, { cause: error });
   }
   const { status, error, stderr } = spawnSync("flock", ["-n", "3"], {
     stdio: ["ignore", "ignore", "pipe", file],
