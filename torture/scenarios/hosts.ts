@@ -88,6 +88,8 @@ export const deadHosts: Scenario = {
       world.writer.write(Array.from({ length: 10 }, () => "crowd"));
       await world.load(good, 50, 500);
     }
+    // Until each is known to be dead, and is tried as seldom as it will be.
+    await world.load(good, 200, 100);
     const cpu = daemon.cpu();
     const start = performance.now();
     await world.load(good, world.size(200, 1_000), 100);
