@@ -6,7 +6,7 @@ const HEAD = 64;
 const head = Buffer.allocUnsafe(HEAD);
 
 /**
- * Tells a segment from an earlier file of the same name: `<inode>:<length>:<hash of so many bytes from its beginning>`. The
+ * Tells a segment from an earlier file of the same name: `<inode>:<length>:<hash of this many bytes from its beginning>`. The
  * inode alone does not, since it is used again; the time of birth, which would, is not known to every kernel and file
  * system. A segment only grows, so its beginning stays.
  */
