@@ -1,18 +1,21 @@
 import type { Overtaking } from "./overtaking.ts";
 import type { Progress } from "./progress.ts";
+import type { Writer } from "./writer.ts";
 
 const COUNTED = 64;
 
 /** The segments of one uid that have something to read, oldest bucket first. */
 export class Chain {
-  readonly uid: number;
+  readonly writer: Writer;
   readonly #list: Progress[] = [];
   #head = 0;
   /** While there is a long backlog. */
   overtaking: Overtaking | undefined;
+  /** Whether it has no turn because its writer has no room. */
+  held = false;
 
-  constructor(uid: number) {
-    this.uid = uid;
+  constructor(writer: Writer) {
+    this.writer = writer;
   }
 
   get first(): Progress | undefined {

@@ -2,6 +2,7 @@ import { Queue } from "../queue.ts";
 import { LongestRanges, type Place, type Range } from "./cursor.ts";
 import type { Segment } from "./segment.ts";
 import type { Stretch } from "./stretch.ts";
+import type { Writer } from "./writer.ts";
 
 /** Lines that the reader passes by when it comes to them, in bytes from the segment's beginning. */
 interface Taken {
@@ -16,6 +17,7 @@ interface Taken {
 /** How far a tail has read one segment, and what of that has not been answered. */
 export class Progress {
   readonly segment: Segment;
+  readonly writer: Writer;
   readAt: number;
   /** Within a line that is longer than a record may be. */
   skipping = false;
@@ -47,8 +49,9 @@ export class Progress {
   #takenBytes = 0;
 
   /** @param answered what need not be read, after `readAt` */
-  constructor(segment: Segment, readAt: number, answered: readonly Range[] = []) {
+  constructor(segment: Segment, writer: Writer, readAt: number, answered: readonly Range[] = []) {
     this.segment = segment;
+    this.writer = writer;
     this.readAt = readAt;
     for (const [from, to] of answered) this.#push({ from, to, stretches: [], records: 0 });
   }

@@ -1,6 +1,7 @@
 import type { MailboxEvent } from "../event.ts";
 import type { Progress } from "./progress.ts";
 import type { Segment } from "./segment.ts";
+import type { Writer } from "./writer.ts";
 
 /** As many as a small integer has bits. */
 const MOST_RECORDS = 31;
@@ -88,6 +89,11 @@ export class Stretch {
     return this.progress.segment;
   }
 
+  /** Who wrote the records. */
+  get writer(): Writer {
+    return this.progress.writer;
+  }
+
   /** Whether every record is answered. */
   get answered(): boolean {
     return this.#open === 0;
@@ -114,6 +120,7 @@ export class Stretch {
       }
     }
     this.#to = to;
+    this.writer.awaits(1);
     return index;
   }
 
@@ -121,12 +128,14 @@ export class Stretch {
   split(index: number, answers: number): void {
     this.#further ??= new Map();
     this.#further.set(index, answers - 1);
+    this.writer.awaits(answers - 1);
   }
 
   /** @returns whether that was the record's last answer; false also when it had been answered before */
   answer(index: number): boolean {
     const bit = 1 << index;
     if ((this.#open & bit) === 0) return false;
+    this.writer.answered();
     const further = this.#further?.get(index) ?? 0;
     if (further > 0) {
       this.#further?.set(index, further - 1);

@@ -12,6 +12,7 @@ import { Progress } from "./progress.ts";
 import type { Segment } from "./segment.ts";
 import { LineStarts, Stretch, type EventRecord } from "./stretch.ts";
 import { Trust, type LeftWriter } from "./trust.ts";
+import { Writer } from "./writer.ts";
 
 /** The longest line that is a record; a longer one is skipped to its end. */
 const MAX_LINE = 64 * 1024;
@@ -77,9 +78,11 @@ export class Tail {
   readonly #log: Logger;
   readonly #once = new Once();
   readonly #progress = new Map<Segment, Progress>();
+  /** By uid: those of whom there are segments. */
+  readonly #writers = new Map<number, Writer>();
   /** By uid: what is to be read. */
   readonly #ready = new Map<number, Chain>();
-  /** The same chains: whose turn it is. */
+  /** The same chains, but for those that are held: whose turn it is. */
   readonly #turns = new Queue<Chain>();
   readonly #chunk = Buffer.allocUnsafe(CHUNK);
   readonly #line = Buffer.allocUnsafe(MAX_LINE + 1);
@@ -114,7 +117,7 @@ export class Tail {
     for (const segment of inOrder(directory.segments.values())) this.#follow(segment, cursor);
     this.#stopListening = directory.onChange((changed) => {
       for (const segment of inOrder(changed)) this.#changed(segment);
-      if (this.#ready.size > 0) wake();
+      if (this.behind) wake();
     });
   }
 
@@ -125,7 +128,7 @@ export class Tail {
 
   /** Whether `read` has something to read. */
   get behind(): boolean {
-    return this.#ready.size > 0;
+    return this.#turns.length > 0;
   }
 
   /** Walks over all segments. */
@@ -162,6 +165,10 @@ export class Tail {
     const chain = this.#turns.shift();
     if (chain === undefined) return;
     const progress = chain.first;
+    if (chain.writer.room === 0) {
+      chain.held = true;
+      return;
+    }
     if (progress?.unread === true) {
       if (this.#trust.mayRead(progress)) {
         this.#overtake(chain, records);
@@ -172,7 +179,7 @@ export class Tail {
       }
     }
     if (progress?.unread !== true) chain.removeFirst();
-    if (chain.first === undefined) this.#ready.delete(chain.uid);
+    if (chain.first === undefined) this.#ready.delete(chain.writer.uid);
     else this.#turns.push(chain);
   }
 
@@ -189,7 +196,7 @@ export class Tail {
     const { progress } = stretch;
     if (!progress.answer(stretch, index)) return false;
     this.#unanswered--;
-    if (progress.open === 0 && progress.segment.gone) this.#progress.delete(progress.segment);
+    if (progress.open === 0 && progress.segment.gone) this.#forget(progress);
     return true;
   }
 
@@ -244,7 +251,10 @@ export class Tail {
     const saved = cursor?.get(segment.name);
     const reached = saved?.answered?.at(-1)?.[1] ?? saved?.offset ?? 0;
     const known = saved !== undefined && reached <= segment.size && this.#directory.isStill(segment, saved.identity);
-    const progress = known ? new Progress(segment, saved.offset, saved.answered) : new Progress(segment, 0);
+    const writer = this.#writer(segment.uid);
+    const progress = known
+      ? new Progress(segment, writer, saved.offset, saved.answered)
+      : new Progress(segment, writer, 0);
     this.#progress.set(segment, progress);
     this.#enqueue(progress);
   }
@@ -280,6 +290,32 @@ export class Tail {
     this.#enqueue(progress);
   }
 
+  #writer(uid: number): Writer {
+    let writer = this.#writers.get(uid);
+    if (writer === undefined) {
+      writer = new Writer(uid, this.#directory.owners, () => this.#release(uid));
+      this.#writers.set(uid, writer);
+    }
+    writer.segments++;
+    return writer;
+  }
+
+  /** Nothing in the segment waits for anybody, and the file is gone. */
+  #forget({ segment, writer }: Progress): void {
+    this.#progress.delete(segment);
+    writer.segments--;
+    if (writer.segments === 0) this.#writers.delete(writer.uid);
+  }
+
+  /** A writer has room again: its turn comes. */
+  #release(uid: number): void {
+    const chain = this.#ready.get(uid);
+    if (chain?.held !== true) return;
+    chain.held = false;
+    this.#turns.push(chain);
+    this.#wake();
+  }
+
   /** What kept the segment from being read is over. */
   #resume(progress: Progress): void {
     progress.stuckAt = -1;
@@ -291,7 +327,7 @@ export class Tail {
   #gone(progress: Progress): void {
     const { segment, readAt, unreadBytes: bytes } = progress;
     this.#trust.forget(progress);
-    if (progress.open === 0) this.#progress.delete(segment);
+    if (progress.open === 0) this.#forget(progress);
     if (bytes === 0 || progress.skipping) return;
     if (progress.tornAt === segment.size) {
       // Nobody has completed its last line, and now nobody can.
@@ -313,7 +349,7 @@ export class Tail {
     chain?.overtaking?.grown(progress);
     if (progress.queued || !progress.unread) return;
     if (chain === undefined) {
-      chain = new Chain(uid);
+      chain = new Chain(progress.writer);
       this.#ready.set(uid, chain);
       this.#turns.push(chain);
     }
@@ -322,7 +358,7 @@ export class Tail {
 
   /** With a long backlog, what has just been written goes first where it may. */
   #overtake(chain: Chain, records: EventRecord[]): void {
-    if (!this.#directory.owners.speaksForAll(chain.uid)) return;
+    if (!this.#directory.owners.speaksForAll(chain.writer.uid)) return;
     if (chain.overtaking === undefined) {
       if (!chain.hasMoreThan(LONG_BACKLOG)) return;
       chain.overtaking = new Overtaking(chain.segments());
@@ -401,7 +437,8 @@ export class Tail {
     this.#starts = new LineStarts(from);
     let at = 0;
     let passed = 0;
-    while (at < read && progress.left === undefined) {
+    const most = records.length + progress.writer.room;
+    while (at < read && progress.left === undefined && records.length < most) {
       if (from + at >= progress.takenAt) {
         // A line that goes on beyond it was not there when it was taken: then what comes after that is read again.
         const isTaken = from + at === progress.takenAt;
@@ -421,7 +458,7 @@ export class Tail {
       if (progress.left === undefined) at = end + 1;
     }
     this.#starts.finish();
-    const rest = read - at;
+    const rest = records.length < most ? read - at : 0;
     if (rest > MAX_LINE && progress.left === undefined) {
       if (!progress.skipping) this.#malformed(progress, from + at, `a line of more than ${MAX_LINE} bytes`);
       progress.skipping = true;

@@ -9,6 +9,7 @@ import { Growth } from "../../src/journal/growth.ts";
 import { Owners, type UserNames } from "../../src/journal/owners.ts";
 import type { Segment } from "../../src/journal/segment.ts";
 import { Tail } from "../../src/journal/tail.ts";
+import { Writer } from "../../src/journal/writer.ts";
 import type { Logger } from "../../src/log.ts";
 
 /** The uid that the test's files belong to. */
@@ -50,6 +51,11 @@ export function noSegment(fields: Partial<Segment> = {}): Segment {
   const name = segmentName(1, 0);
   const times = { modified: 0, growth: new Growth(0, 0), foundAt: 0, writtenAt: 0 };
   return { name, bucket: 1, uid: 0, inode: 1n, identity: "1:0:", size: 0, gone: false, ...times, ...fields };
+}
+
+/** A writer as nobody reads it. */
+export function writerOf(uid: number): Writer {
+  return new Writer(uid, new Owners([]), () => undefined);
 }
 
 /** A journal in a folder of its own, and who reads it. */

@@ -9,7 +9,7 @@ import type { JournalDirectory } from "../../src/journal/directory.ts";
 import { Overtaking } from "../../src/journal/overtaking.ts";
 import { Progress } from "../../src/journal/progress.ts";
 import { Tail } from "../../src/journal/tail.ts";
-import { line, segmentName, TestJournal } from "../helpers/journal.ts";
+import { line, segmentName, TestJournal, writerOf } from "../helpers/journal.ts";
 import { waitFor } from "../helpers/wait.ts";
 
 const SEGMENT = segmentName(100);
@@ -66,7 +66,7 @@ function searched(text: string | Buffer): Overtaking {
   const bytes = Buffer.from(text);
   const [segment] = directory.segments.values();
   assert.ok(segment !== undefined);
-  const overtaking = new Overtaking([new Progress({ ...segment, size: bytes.length }, 0)]);
+  const overtaking = new Overtaking([new Progress({ ...segment, size: bytes.length }, writerOf(0), 0)]);
   const buffer = Buffer.alloc(512);
   while (overtaking.searching) {
     overtaking.search(buffer, (_, offset, length) => bytes.copy(buffer, 0, offset, offset + length));
@@ -142,7 +142,7 @@ describe("the search of a backlog for its users", () => {
   it("lets nobody overtake when a part of it cannot be read", () => {
     const [segment] = directory.segments.values();
     assert.ok(segment !== undefined);
-    const overtaking = new Overtaking([new Progress(segment, 0)]);
+    const overtaking = new Overtaking([new Progress(segment, writerOf(0), 0)]);
     while (overtaking.searching) overtaking.search(Buffer.alloc(512), () => 0);
     assert.equal(overtaking.mayOvertake("fresh"), false);
   });

@@ -3,11 +3,11 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { Progress } from "../../src/journal/progress.ts";
 import { LineStarts, Stretch } from "../../src/journal/stretch.ts";
-import { noSegment } from "../helpers/journal.ts";
+import { noSegment, writerOf } from "../helpers/journal.ts";
 
 /** Records whose lines are 10 bytes long, the first at 100. */
 function stretchOf(records: number): Stretch {
-  const stretch = new Stretch(new Progress(noSegment(), 0), 100, 0, 0, 0);
+  const stretch = new Stretch(new Progress(noSegment(), writerOf(0), 0), 100, 0, 0, 0);
   const starts = new LineStarts(50);
   for (let index = 0; index < records; index++) {
     assert.equal(stretch.add(100 + index * 10, 110 + index * 10, starts), index);

@@ -4,11 +4,11 @@ import { ChunkBuilder } from "../../../src/destinations/openchange/chunk.ts";
 import type { Job, Route } from "../../../src/destinations/openchange/route.ts";
 import { Progress } from "../../../src/journal/progress.ts";
 import { LineStarts, Stretch } from "../../../src/journal/stretch.ts";
-import { noSegment } from "../../helpers/journal.ts";
+import { noSegment, writerOf } from "../../helpers/journal.ts";
 
 /** Beyond 2 GiB, so that offsets are no small integers. */
 function jobsOf(count: number, offset = 3e9): Job[] {
-  const stretch = new Stretch(new Progress(noSegment(), 0), offset, 17, 17, 17);
+  const stretch = new Stretch(new Progress(noSegment(), writerOf(0), 0), offset, 17, 17, 17);
   const starts = new LineStarts(offset);
   const add = (from: number): number => stretch.add(from, from + 300, starts);
   return Array.from({ length: count }, (_, n) => ({
