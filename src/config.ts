@@ -72,6 +72,8 @@ const openchange = v.strictObject({
   services: v.optional(services),
   /** For records that bring none of their own. */
   resolver: v.optional(text, "--SERVER=127.0.0.1:11211"),
+  /** Further strings that records of users of the system may name without a limit. */
+  resolvers: v.optional(v.array(text, "a list of libmemcached configuration strings"), []),
   cn: v.optional(v.picklist(["username", "email"], "username or email"), "username"),
   backend: v.optional(text, "sogo"),
   charset: v.optional(text, "cp850"),

@@ -119,6 +119,7 @@ async function startDelivery(
 function openChangeSettings(config: OpenChangeConfig): ConstructorParameters<typeof OpenChange>[0] {
   return {
     resolver: config.resolver,
+    resolvers: config.resolvers,
     cn: config.cn,
     backend: config.backend,
     charset: config.charset,

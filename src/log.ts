@@ -45,17 +45,26 @@ export function createLog(options: { level: LogLevel; format: LogFormat }): Logg
 /** A cause that lasts is told again after this. */
 const AGAIN_MS = 60 * 60_000;
 const MAX_CAUSES = 10_000;
+const MAX_CAUSES_OF_ONE = 100;
 
 /**
  * Remembers what was logged, so that a cause is told once an hour and not per record. No more than 10,000 causes are told in
- * an hour: whoever can make causes up (names of hosts, of folders) must not fill the disk with the log.
+ * an hour, and 100 that one uid is to blame for: whoever can make causes up (names of hosts, of folders) must not fill the
+ * disk with the log, nor use up what others have to be told.
  */
 export class Once {
   readonly #told = new Map<string, number>();
+  /** By uid: since when, and how many. */
+  readonly #blamed = new Map<number, { readonly since: number; count: number }>();
 
-  /** True the first time in an hour that it is asked for `key`. */
-  first(key: string): boolean {
+  /**
+   * True the first time in an hour that it is asked for `key`.
+   * @param uid who is to blame, when that is somebody who is not trusted
+   */
+  first(key: string, uid?: number): boolean {
     const now = performance.now();
+    const blamed = uid === undefined ? undefined : this.#blame(uid, now);
+    if (blamed !== undefined && blamed.count >= MAX_CAUSES_OF_ONE) return false;
     const told = this.#told.get(key);
     if (told !== undefined && now - told < AGAIN_MS) return false;
     // Set anew, so that those told of longest ago come first.
@@ -66,11 +75,26 @@ export class Once {
     }
     if (this.#told.size >= MAX_CAUSES) return false;
     this.#told.set(key, now);
+    if (blamed !== undefined) blamed.count++;
     return true;
   }
 
-  /** The cause is over: when it comes back, it is told again. */
-  forget(key: string): void {
-    this.#told.delete(key);
+  /** The cause is over: when it comes back, it is told again. @returns whether it was told */
+  forget(key: string): boolean {
+    return this.#told.delete(key);
+  }
+
+  #blame(uid: number, now: number): { count: number } {
+    let blamed = this.#blamed.get(uid);
+    if (blamed === undefined || now - blamed.since >= AGAIN_MS) {
+      blamed = { since: now, count: 0 };
+      this.#blamed.delete(uid);
+      for (const [other, { since }] of this.#blamed) {
+        if (now - since < AGAIN_MS) break;
+        this.#blamed.delete(other);
+      }
+      this.#blamed.set(uid, blamed);
+    }
+    return blamed;
   }
 }

@@ -73,7 +73,7 @@ async function* check(options: CheckOptions): AsyncGenerator<Finding> {
   const destinations = Object.values(config.destinations);
   yield* checkSmbConf(resolversInEffect(config, set["openchange_resolver"]));
   const resolvers = destinations.map(({ resolver }) => options.server ?? set["openchange_resolver"] ?? resolver);
-  yield* await checkMemcached(resolvers);
+  yield* await checkMemcached([...resolvers, ...destinations.flatMap((destination) => destination.resolvers)]);
   if (options.user === undefined) return;
   const cn = options.cn ?? set["openchange_cn"] ?? destinations[0]?.cn;
   yield* await checkUser(options.user, resolvers, {

@@ -1,7 +1,8 @@
 import type { MailboxEvent } from "../event.ts";
 import type { EventRecord, Stretch } from "../journal/stretch.ts";
+import type { Writer } from "../journal/writer.ts";
 
-export type { EventRecord, Stretch };
+export type { EventRecord, Stretch, Writer };
 
 /** Why a notification was given up. */
 export type DropReason =

@@ -24,8 +24,9 @@ export interface Overflow {
  */
 export function keepBounds(endpoints: readonly Endpoint[], now: number): { hold: boolean; overflow: Overflow[] } {
   confirmMost(endpoints);
+  // What those who are not trusted let wait is bounded for each, and nobody else is to wait for it.
   const taking = sumOf(
-    endpoints.filter((endpoint) => endpoint.takes(now)),
+    endpoints.filter((endpoint) => endpoint.common && endpoint.takes(now)),
     "waiting",
   );
   const excess = sumOf(endpoints, "waiting") - MAX_WAITING;

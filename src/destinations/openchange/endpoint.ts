@@ -1,13 +1,14 @@
 import type { LookupFunction } from "node:net";
 import { Backoff } from "../../backoff.ts";
-import { Queue } from "../../queue.ts";
 import type { SpAddress } from "../../protocols/sp/address.ts";
 import { SpError } from "../../protocols/sp/errors.ts";
 import { frameHeaderLength, writeFrameHeader } from "../../protocols/sp/frame.ts";
 import { connectPush, type PushConnection } from "../../protocols/sp/push-connection.ts";
 import { ChunkBuilder, type Chunk } from "./chunk.ts";
 import type { Notification } from "./codec/extended.ts";
+import { Lanes, type Current, type Lane } from "./lanes.ts";
 import type { Job } from "./route.ts";
+import type { Share } from "./share.ts";
 
 /** Bytes that are handed to the kernel at once, and the most that waits in this process for a host to take it. */
 const CHUNK = 64 * 1024;
@@ -37,6 +38,8 @@ const MAY_TAKE_MS = 10_000;
 /** A host that takes nothing for so long, or for which so many events wait, is slow. */
 const SLOW_MS = 100;
 const MANY = 4_096;
+/** Notifications of one lane that are made before it is the next one's turn. */
+const TURN = 64;
 
 export interface EndpointSettings {
   readonly connectTimeoutMs: number;
@@ -58,7 +61,7 @@ export interface EndpointEvents {
   /** Writes it at `offset` and returns the offset behind it. */
   write(target: Buffer, offset: number, notification: Notification): number;
   /** Whether one more connection may be opened now; if not, it is asked again at the next tick. */
-  mayConnect(): boolean;
+  mayConnect(endpoint: Endpoint): boolean;
   /** A connection is being opened (1), or has failed or ended (-1). */
   connections(change: 1 | -1): void;
   /** All of a job has been encoded: its event is not needed any more unless it has to be sent again. */
@@ -82,13 +85,6 @@ function clock(): number {
   return Math.ceil(performance.now());
 }
 
-interface Current {
-  readonly job: Job;
-  readonly rest: Iterator<Notification, void>;
-  /** Made, but did not fit into the last chunk. */
-  next: Notification | undefined;
-}
-
 /**
  * One server: its connection and what waits for it, in order. Everything that is handed over stays here until it is
  * sent or taken back by the caller (`takeIf`, `takeOldest`).
@@ -98,10 +94,13 @@ export class Endpoint {
   readonly #address: SpAddress;
   readonly #settings: EndpointSettings;
   readonly #events: EndpointEvents;
-  readonly #waiting = new Queue<Job>();
+  /** Whether trusted writers tell it of something; then it is nobody's. */
+  common = false;
+  /** Otherwise, those who do. */
+  readonly users = new Set<Share>();
+  readonly #waiting = new Lanes();
   #sent: Chunk[] = [];
   #unconfirmed = 0;
-  #current: Current | undefined;
   #connection: PushConnection | undefined;
   #connecting = false;
   #draining: Chunk | undefined;
@@ -141,7 +140,7 @@ export class Endpoint {
   }
 
   get waiting(): number {
-    return this.#waiting.length + (this.#current === undefined ? 0 : 1);
+    return this.#waiting.length;
   }
 
   /**
@@ -154,6 +153,11 @@ export class Endpoint {
 
   get connected(): boolean {
     return this.#connection !== undefined;
+  }
+
+  /** Whether it is connected or about to be. */
+  get open(): boolean {
+    return this.connected || this.#connecting;
   }
 
   /** Whether the host takes what is sent, be it slowly. One that has failed must first show that it does again. */
@@ -213,24 +217,12 @@ export class Endpoint {
 
   /** Takes back the oldest `count` that wait. */
   takeOldest(count: number): Job[] {
-    const taken: Job[] = [];
-    for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) {
-      taken.push(job);
-      if (taken.length >= count) break;
-    }
-    return taken;
+    return this.#waiting.takeOldest(count);
   }
 
   /** Takes back those that wait and for which `test` holds. */
   takeIf(test: (job: Job) => boolean): Job[] {
-    const taken: Job[] = [];
-    // Asked at each failure of each host, and mostly for nothing: that must not make an array of all that waits.
-    for (const job of this.#waiting) if (test(job)) taken.push(job);
-    if (taken.length === 0) return taken;
-    const kept = [...this.#waiting].filter((job) => !test(job));
-    this.#waiting.clear();
-    this.#waiting.putBack(kept);
-    return taken;
+    return this.#waiting.takeIf(test);
   }
 
   /** Those that wait, oldest first. */
@@ -261,7 +253,7 @@ export class Endpoint {
   }
 
   #connect(): void {
-    if (this.#closed || this.waiting === 0 || !this.#events.mayConnect()) return;
+    if (this.#closed || this.waiting === 0 || !this.#events.mayConnect(this)) return;
     this.#connecting = true;
     this.#events.connections(1);
     connectPush(this.#address, this.#settings).then(
@@ -296,10 +288,9 @@ export class Endpoint {
     for (const chunk of this.#sent) {
       for (const job of chunk.jobs()) again.push(job);
     }
-    if (this.#current !== undefined) again.push(this.#current.job);
+    again.push(...this.#waiting.takeBegun());
     this.#sent = [];
     this.#unconfirmed = 0;
-    this.#current = undefined;
     this.#waiting.putBack(again);
     if (again.length > 0) this.#events.resending(again.length);
     if (error === undefined || this.waiting === 0) return;
@@ -344,40 +335,52 @@ export class Endpoint {
     const header = frameHeaderLength(transport);
     let at = 0;
     let notifications = 0;
-    while (at < CHUNK) {
-      const current = this.#current ?? this.#begin();
-      if (current === undefined) break;
+    let turn = TURN;
+    for (let lane = this.#waiting.first; lane !== undefined && at < CHUNK; lane = this.#waiting.first) {
+      const current = lane.current ?? this.#begin(lane);
+      if (current === undefined) continue;
       let dropped = false;
-      while (!dropped) {
+      let done = false;
+      while (!dropped && turn > 0) {
         try {
           const notification = current.next ?? (current.rest.next().value as Notification | undefined);
           current.next = notification;
+          done = notification === undefined;
           if (notification === undefined) break;
           const length = this.#events.encodedLength(notification);
-          if (at > 0 && at + header + length > CHUNK) return { length: at, notifications };
+          if (at > 0 && at + header + length > CHUNK) {
+            this.#waiting.turn();
+            return { length: at, notifications };
+          }
           writeFrameHeader(scratch, at, length, transport);
           at = this.#events.write(scratch, at + header, notification);
           notifications++;
+          if (this.#waiting.several) turn--;
         } catch (error) {
           dropped = !this.#events.unencodable(current.job, current.next, error);
         }
         current.next = undefined;
       }
-      if (!dropped) {
+      if (done) {
         chunkBuilder.add(current.job);
         this.#events.encoded(current.job);
       }
-      this.#current = undefined;
+      if (done || dropped) this.#waiting.end(lane);
+      if (turn === 0) {
+        this.#waiting.turn();
+        turn = TURN;
+      }
     }
     return { length: at, notifications };
   }
 
-  #begin(): Current | undefined {
-    for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) {
+  #begin(lane: Lane): Current | undefined {
+    for (let job = this.#waiting.shift(lane); job !== undefined; job = this.#waiting.shift(lane)) {
       const rest = this.#events.notifications(job);
       if (rest === undefined) continue;
-      this.#current = { job, rest, next: undefined };
-      return this.#current;
+      const current = { job, rest, next: undefined };
+      this.#waiting.begin(lane, current);
+      return current;
     }
     return undefined;
   }

@@ -2,11 +2,10 @@ import { Backoff } from "../../backoff.ts";
 import type { StoredValue } from "../../protocols/memcached/request.ts";
 import type { MemcachedServer } from "../../protocols/memcached/server.ts";
 import { Queue } from "../../queue.ts";
+import type { Writer } from "../destination.ts";
 import { NOBODY, type HostLists } from "./host-lists.ts";
 import type { Job, Route } from "./route.ts";
 
-/** Keys of one request: enough to fill a round trip, few enough that the first answers are not held up. */
-const BATCH = 1_000;
 const FIRST_RETRY_MS = 100;
 const MOST_RETRY_MS = 5_000;
 /** Who is not found in a memcached that has just been restarted is looked up again after this. */
@@ -29,12 +28,22 @@ export interface LookupEvents {
   ageless(lookups: Lookups): void;
 }
 
+/** What may change while the server is asked. */
+export interface LookupSettings {
+  /** How long after a server's start those who are registered may not yet be so again, in milliseconds. */
+  readonly graceMs: number;
+  /** Keys of one request, at most. */
+  readonly batch: number;
+  /** The only one who names the server, when he is not trusted. */
+  readonly blamed: Writer | undefined;
+}
+
 /** The look-ups for one memcached server: all that come while one request is on its way make the next one. */
 export class Lookups {
   readonly server: MemcachedServer;
   readonly #hostLists: HostLists;
   readonly #events: LookupEvents;
-  readonly #graceMs: number;
+  readonly #settings: LookupSettings;
   readonly #queue = new Queue<Route>();
   /** Not found in a server that has just been restarted. */
   readonly #again = new Queue<Route>();
@@ -50,12 +59,11 @@ export class Lookups {
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
 
-  /** @param graceMs how long after a server's start those who are registered may not yet be so again */
-  constructor(server: MemcachedServer, hostLists: HostLists, events: LookupEvents, graceMs: number) {
+  constructor(server: MemcachedServer, hostLists: HostLists, events: LookupEvents, settings: LookupSettings) {
     this.server = server;
     this.#hostLists = hostLists;
     this.#events = events;
-    this.#graceMs = graceMs;
+    this.#settings = settings;
   }
 
   /** Whether the last try got no answer. */
@@ -63,22 +71,33 @@ export class Lookups {
     return this.#failing;
   }
 
+  /** Whether nothing waits and nothing is asked. */
+  get idle(): boolean {
+    return this.#queue.length === 0 && this.#again.length === 0 && !this.#asking;
+  }
+
+  /** The only one who names the server, when he is not trusted. */
+  get blamed(): Writer | undefined {
+    return this.#settings.blamed;
+  }
+
   push(job: Job): void {
     const { route } = job;
     route.waiting.push(job);
     if (route.queued) return;
     route.queued = true;
+    route.queuedAt = performance.now();
     this.#queue.push(route);
     this.#schedule();
   }
 
-  /** Everything that waits, while nothing is asked. */
+  /** Everything that waits, but for what is being asked. */
   *jobs(): Generator<Job, void> {
     for (const route of this.#queue) yield* route.waiting;
     for (const route of this.#again) yield* route.waiting;
   }
 
-  /** Takes back those that wait and for which `test` holds, while nothing is asked. */
+  /** Takes back those that wait and for which `test` holds, but for what is being asked. */
   takeIf(test: (job: Job) => boolean): Job[] {
     const taken: Job[] = [];
     for (const queue of [this.#queue, this.#again]) {
@@ -105,9 +124,10 @@ export class Lookups {
 
   async #ask(): Promise<void> {
     const routes: Route[] = [];
-    this.#take(this.#queue, BATCH, routes);
+    const { batch } = this.#settings;
+    this.#take(this.#queue, batch, routes);
     // Beside the others, so that neither holds up the other.
-    const due = Math.min(BATCH, this.#due, this.#again.length);
+    const due = Math.min(batch, this.#due, this.#again.length);
     this.#take(this.#again, due, routes);
     this.#due -= due;
     if (routes.length > 0) await this.#askFor(routes);
@@ -120,7 +140,7 @@ export class Lookups {
     this.#asking = true;
     try {
       const values = await this.server.getMany(routes.map((route) => route.key));
-      const hasMisses = values.size < routes.length && this.#graceMs > 0;
+      const hasMisses = values.size < routes.length && this.#settings.graceMs > 0;
       const startedAt = hasMisses ? await this.server.startedAt() : undefined;
       this.#asking = false;
       if (this.#closed) return;
@@ -154,7 +174,7 @@ export class Lookups {
   /** Whether the server was so new when it was asked that who is not found may only not be there yet. */
   #isYoung(startedAt: number | undefined, askedAt: number): boolean {
     if (startedAt === undefined) return false;
-    const isYoung = askedAt - startedAt < this.#graceMs;
+    const isYoung = askedAt - startedAt < this.#settings.graceMs;
     if (startedAt !== this.#startTold) {
       this.#startTold = startedAt;
       if (isYoung) this.#events.restarted(this, askedAt - startedAt);

@@ -5,7 +5,15 @@ import { Once, type Logger } from "../../log.ts";
 import { NameLookups } from "../../name-lookups.ts";
 import { parseAddress, type SpAddress } from "../../protocols/sp/address.ts";
 import type { SpError } from "../../protocols/sp/errors.ts";
-import type { Answers, Destination, DestinationStatus, DropReason, EventRecord, Stretch } from "../destination.ts";
+import type {
+  Answers,
+  Destination,
+  DestinationStatus,
+  DropReason,
+  EventRecord,
+  Stretch,
+  Writer,
+} from "../destination.ts";
 import { keepBounds, MANY_WAITING, MAX_WAITING } from "./bounds.ts";
 import { charset } from "./codec/charset.ts";
 import { NotificationEncoder, type Notification } from "./codec/extended.ts";
@@ -18,16 +26,24 @@ import { Removals } from "./removals.ts";
 import type { CnKind } from "./resolver.ts";
 import type { Job, Route } from "./route.ts";
 import { Routes } from "./routes.ts";
+import { MAX_NOTIFICATIONS, Share } from "./share.ts";
 import { Unregistered } from "./unregistered.ts";
 
 /** The most that waits for look-ups before the journal is left to wait instead. */
 const MAX_LOOKUPS = 100_000;
+/** Events of one writer who is not trusted that are kept in memory; of further ones, their place in the journal. */
+const MAX_KEPT = 128;
+/** A look-up may take so long, whatever its memcached does, before the time to live of what waits for it counts. */
+const LOOKUP_MS = 30_000;
+const EXPIRE_MS = 1_000;
 const BUSY_TICK_MS = 250;
 const IDLE_TICK_MS = 5_000;
 
 export interface OpenChangeSettings {
   /** libmemcached configuration string, for records that name none. */
   readonly resolver: string;
+  /** Further strings that the records of those who are not trusted may name. */
+  readonly resolvers: readonly string[];
   readonly cn: CnKind;
   readonly backend: string;
   /** The servers' "dos charset". */
@@ -76,6 +92,7 @@ export class OpenChange implements Destination {
   readonly #routes: Routes;
   readonly #names = new NameLookups();
   readonly #endpoints = new Map<string, Endpoint>();
+  readonly #shares = new WeakMap<Writer, Share>();
   readonly #endpointEvents: EndpointEvents;
   #lookingUp = 0;
   #unsettled = 0;
@@ -86,6 +103,7 @@ export class OpenChange implements Destination {
   readonly #unregistered: Unregistered;
   readonly #removals: Removals;
   readonly #givenUp: GivenUp;
+  #expiredAt = -Infinity;
   #ticking: NodeJS.Timeout | undefined;
   #tickingIdly = false;
   #closed = false;
@@ -101,14 +119,16 @@ export class OpenChange implements Destination {
     this.#givenUp = new GivenUp(log);
     this.#removals = new Removals(log);
     this.#unregistered = new Unregistered(settings.restartGraceMs, (endpoint, jobs) => {
-      this.#log.info({ host: endpoint.name, events: jobs.length }, "the host is gone, and had unregistered before");
+      if (this.#once.first(`unregistered ${endpoint.name}`, blamedFor(endpoint))) {
+        this.#log.info({ host: endpoint.name, events: jobs.length }, "the host is gone, and had unregistered before");
+      }
       for (const job of jobs) this.#dropJob(job, "unregistered");
     });
     this.#endpointEvents = {
       notifications: (job) => this.#notifications(job),
       encodedLength: (notification) => this.#encoder.encodedLength(notification),
       write: (target, offset, notification) => this.#encoder.write(target, offset, notification),
-      mayConnect: () => this.#connections < this.#settings.maxConnections,
+      mayConnect: (endpoint) => this.#connections < this.#settings.maxConnections && isAllowed(endpoint),
       connections: (change) => (this.#connections += change),
       encoded: (job) => this.#encoded(job),
       unencodable: (job, notification, error) => this.#unencodable(job, notification, error as Error),
@@ -118,8 +138,7 @@ export class OpenChange implements Destination {
       },
       resending: (count) => (this.#counters.resent += count),
       recovered: ({ name }) => {
-        this.#once.forget(`host ${name}`);
-        this.#log.info({ host: name }, "the host is back");
+        if (this.#once.forget(`host ${name}`)) this.#log.info({ host: name }, "the host is back");
       },
       failed: (endpoint, error) => this.#hostFailed(endpoint, error),
       idle: (endpoint) => this.#idle(endpoint),
@@ -134,10 +153,11 @@ export class OpenChange implements Destination {
         undecodable: (route, jobs, error) => this.#undecodable(route, jobs, error),
         failed: (lookups, error) => this.#lookupFailed(lookups, error),
         recovered: ({ server }) => {
-          this.#once.forget(`memcached ${server.name}`);
+          if (!this.#once.forget(`memcached ${server.name}`)) return;
           this.#log.info({ memcached: server.name }, "the resolver answers again");
         },
-        restarted: ({ server }, agoMs) => {
+        restarted: ({ server, blamed }, agoMs) => {
+          if (blamed !== undefined && !this.#once.first(`restarted ${server.name}`, blamed.uid)) return;
           const seconds = Math.ceil((settings.restartGraceMs - agoMs) / 1_000);
           this.#log.warn(
             { memcached: server.name },
@@ -145,11 +165,13 @@ export class OpenChange implements Destination {
           );
         },
         notYet: (lookups, routes) => this.#notYet(lookups, routes),
-        ageless: ({ server }) =>
+        ageless: ({ server, blamed }) => {
+          if (!this.#once.first(`ageless ${server.name}`, blamed?.uid)) return;
           this.#log.warn(
             { memcached: server.name },
             "the resolver does not say when it was started (a proxy?): after its restart, whoever is not yet registered again is not told",
-          ),
+          );
+        },
       },
       (path) => readFileSync(path, "utf8"),
     );
@@ -193,25 +215,27 @@ export class OpenChange implements Destination {
   }
 
   #lookUp(record: EventRecord, event: MailboxEvent, now: number): void {
+    const { writer } = record.stretch;
     let route: Route;
     try {
-      route = this.#routes.of(event);
+      route = this.#routes.of(event, writer, now);
     } catch (error) {
       this.#drop("bad-resolver", 1);
-      if (this.#once.first(`bad-resolver ${event.user}`)) {
+      if (this.#once.first(`bad-resolver ${event.user}`, blamed(writer))) {
         this.#log.error({ user: event.user }, `cannot look up user ${event.user}: ${(error as Error).message}`);
       }
       this.#answer(record);
       return;
     }
     const job: Job = { record, route, unencoded: 0 };
+    const kept = writer.pending <= MAX_KEPT || writer.trusted;
+    if (!kept || route.lookups.failing || route.again) this.#answers.park(record);
     if (route.answersFor(record.stretch.seenAt, now)) {
       this.#send(job, route);
       return;
     }
     this.#lookingUp++;
     if (this.#lookingUp >= MAX_LOOKUPS) this.#paused = true;
-    if (route.lookups.failing || route.again) this.#answers.park(record);
     route.lookups.push(job);
   }
 
@@ -226,7 +250,9 @@ export class OpenChange implements Destination {
   #undecodable(route: Route, jobs: readonly Job[], error: Error): void {
     this.#lookedUp(jobs.length);
     this.#drop("bad-record", jobs.length);
-    if (this.#once.first(`bad-record ${route.cn}`)) this.#log.error({ cn: route.cn }, error.message);
+    if (this.#once.first(`bad-record ${route.cn}`, blamed(jobs[0]?.record.stretch.writer))) {
+      this.#log.error({ cn: route.cn }, error.message);
+    }
     for (const job of jobs) this.#answer(job.record);
   }
 
@@ -239,13 +265,27 @@ export class OpenChange implements Destination {
       return;
     }
     const { stretch, index } = job.record;
+    const share = this.#share(stretch.writer);
+    if (share !== undefined && stretch.writer.pending + hosts.length > MAX_NOTIFICATIONS) {
+      this.#tooMany(share, hosts.length, `more than ${MAX_NOTIFICATIONS} notifications that wait for hosts`);
+      this.#answer(job.record);
+      return;
+    }
     if (hosts.length > 1) this.#answers.split(stretch, index, hosts.length);
     job.unencoded = hosts.length;
     this.#unsettled += hosts.length;
+    const now = performance.now();
     for (const host of hosts) {
-      const endpoint = this.#endpoint(host, route);
+      const endpoint = this.#endpoint(host, route, stretch.writer);
       if (endpoint === undefined) {
         this.#dropJob(job, "bad-address");
+        continue;
+      }
+      if (share === undefined) {
+        if (!endpoint.common) serveEverybody(endpoint);
+      } else if (!endpoint.common && !share.use(endpoint, now)) {
+        this.#tooMany(share, 0, "too many hosts");
+        this.#dropJob(job, "overflow");
         continue;
       }
       if (endpoint.slow) this.#answers.park(job.record);
@@ -253,14 +293,34 @@ export class OpenChange implements Destination {
     }
   }
 
-  #endpoint(host: string, route: Route): Endpoint | undefined {
+  /** What a writer who is not trusted uses; undefined for one who is. */
+  #share(writer: Writer): Share | undefined {
+    if (writer.trusted) return undefined;
+    let share = this.#shares.get(writer);
+    if (share === undefined) {
+      share = new Share(writer.uid, this.#settings.maxConnections);
+      this.#shares.set(writer, share);
+    }
+    return share;
+  }
+
+  #tooMany({ uid }: Share, dropped: number, what: string): void {
+    if (dropped > 0) this.#drop("overflow", dropped);
+    if (!this.#once.first(`share ${what} ${uid}`, uid)) return;
+    this.#log.error(
+      { uid },
+      `notifications given up: records of uid ${uid} name ${what}. A uid in journal.mail_users has no such limit`,
+    );
+  }
+
+  #endpoint(host: string, route: Route, writer: Writer): Endpoint | undefined {
     let endpoint = this.#endpoints.get(host);
     if (endpoint !== undefined) return endpoint;
     try {
       const address = parseAddress(host);
       endpoint = new Endpoint(host, address, this.#endpointSettings(address, route), this.#endpointEvents);
     } catch (error) {
-      if (this.#once.first(`bad-address ${route.cn} ${host}`)) {
+      if (this.#once.first(`bad-address ${route.cn} ${host}`, blamed(writer))) {
         const message = `user ${route.cn} has a host that cannot be used: ${(error as Error).message}`;
         this.#log.error({ cn: route.cn, host }, message);
       }
@@ -306,7 +366,7 @@ export class OpenChange implements Destination {
 
   #withoutUids(job: Job, { user, mailbox, event }: MailboxEvent): void {
     this.#dropJob(job, "no-uid");
-    if (!this.#once.first("no-uid")) return;
+    if (!this.#once.first("no-uid", blamed(job.record.stretch.writer))) return;
     this.#log.error(
       { user, mailbox, event },
       "cannot tell servers of a message without a UID. If openchange_fields is set in Dovecot's configuration, it must have uid; otherwise the Maildir was locked while the message was delivered (dovecot-uidlist.lock), and clients see it when they next look",
@@ -314,7 +374,7 @@ export class OpenChange implements Destination {
   }
 
   #unencodable(job: Job, notification: Notification | undefined, error: Error): boolean {
-    if (this.#once.first(`charset ${error.message}`)) {
+    if (this.#once.first(`charset ${error.message}`, blamed(job.record.stretch.writer))) {
       this.#log.error({ user: job.route.cn, mailbox: notification?.folder }, `cannot tell servers: ${error.message}`);
     }
     // A move from a folder that has no name there: that the message is new where it is now can still be told.
@@ -331,19 +391,35 @@ export class OpenChange implements Destination {
     const { name } = lookups.server;
     // What waits here must not take the memory of those whose memcached answers.
     for (const job of lookups.jobs()) this.#answers.park(job.record);
-    if (this.#once.first(`memcached ${name}`)) {
+    if (this.#once.first(`memcached ${name}`, lookups.blamed?.uid)) {
       this.#log.warn(
         { memcached: name, waiting: this.#lookingUp },
         `the resolver does not answer, trying again: ${error.message}`,
       );
     }
-    const expired = lookups.takeIf(this.#isExpired(performance.now()));
+    this.#expire(lookups, this.#isExpired(performance.now()), error.message);
+  }
+
+  #expire(lookups: Lookups, isExpired: (job: Job) => boolean, why: string): void {
+    const expired = lookups.takeIf(isExpired);
     if (expired.length === 0) return;
-    this.#log.error(
-      { memcached: name, dropped: expired.length },
-      `events given up: the resolver did not answer within their time to live (${error.message})`,
+    this.#givenUp.add(
+      lookups.server.name,
+      expired.length,
+      "expired",
+      `the resolver did not answer within their time to live (${why})`,
     );
     this.#expired(expired);
+  }
+
+  /** A memcached that neither answers nor fails must not keep what waits for it for longer than that lives. */
+  #expireLookups(now: number): void {
+    if (now - this.#expiredAt < EXPIRE_MS) return;
+    this.#expiredAt = now;
+    const isExpired = this.#isExpired(now);
+    for (const lookups of this.#routes.lookups()) {
+      this.#expire(lookups, (job) => now - job.route.queuedAt > LOOKUP_MS && isExpired(job), "it has yet to answer");
+    }
   }
 
   #notYet({ server }: Lookups, routes: readonly Route[]): void {
@@ -375,7 +451,7 @@ export class OpenChange implements Destination {
     this.#counters.hostFailures++;
     const [first] = endpoint.waitingJobs();
     const host = endpoint.name;
-    if (this.#once.first(`host ${host}`)) {
+    if (this.#once.first(`host ${host}`, blamedFor(endpoint))) {
       const fields = { host, user: first?.route.cn, waiting: endpoint.waiting };
       // Nobody but the operator can mend what trying again does not.
       if (error.canRetry) this.#log.warn(fields, `the host cannot be told, trying again: ${error.message}`);
@@ -454,6 +530,7 @@ export class OpenChange implements Destination {
     const kept = (this.#settings.removeRefusedAfterMs ?? 0) * 2;
     if (refusedSince !== undefined && performance.now() - refusedSince < kept) return;
     this.#endpoints.delete(endpoint.name);
+    for (const share of endpoint.users) share.release(endpoint);
     this.#once.forget(`host ${endpoint.name}`);
   }
 
@@ -487,6 +564,7 @@ export class OpenChange implements Destination {
       if (endpoint.slow) this.#park(endpoint);
     }
     if (this.#unsettled > MANY_WAITING || this.#held) this.#bound(now);
+    if (this.#lookingUp > 0) this.#expireLookups(now);
     this.#givenUp.tell(now);
     clearTimeout(this.#ticking);
     this.#ticking = undefined;
@@ -494,4 +572,28 @@ export class OpenChange implements Destination {
     const busy = this.#unsettled + this.#lookingUp > 0;
     this.#tickIn(busy ? BUSY_TICK_MS : Math.min(IDLE_TICK_MS, this.#settings.endpoint.idleTimeoutMs + 1));
   }
+}
+
+/** Whose fault it is, as far as the log is concerned; nobody's when it is one who is trusted. */
+function blamed(writer: Writer | undefined): number | undefined {
+  return writer === undefined || writer.trusted ? undefined : writer.uid;
+}
+
+/** The same for a host: one whom several tell of something is nobody's. */
+function blamedFor({ common, users }: Endpoint): number | undefined {
+  if (common || users.size !== 1) return undefined;
+  const [only] = users;
+  return only?.uid;
+}
+
+/** Whether one of those who tell the host of something may have one more connection. */
+function isAllowed({ common, users }: Endpoint): boolean {
+  if (common) return true;
+  for (const share of users) if (share.mayConnect) return true;
+  return false;
+}
+
+function serveEverybody(endpoint: Endpoint): void {
+  endpoint.common = true;
+  for (const share of endpoint.users) share.release(endpoint);
 }

@@ -27,6 +27,8 @@ export class Route {
   readonly waiting: Job[] = [];
   /** Whether `lookups` has it in its queue, or has asked for it. */
   queued = false;
+  /** Since when, in milliseconds of the process's clock. */
+  queuedAt = 0;
   /** Whether it waits to be asked for once more, because nobody was found in a memcached that was just restarted. */
   again = false;
   /** How many of `waiting` the request that is under way is for. */

@@ -1,30 +1,31 @@
 import { OcnotifyError } from "../../errors.ts";
 import type { MailboxEvent } from "../../event.ts";
 import type { NameLookups } from "../../name-lookups.ts";
-import { checkKey } from "../../protocols/memcached/key.ts";
-import type { MemcachedServer } from "../../protocols/memcached/server.ts";
+import type { Writer } from "../destination.ts";
 import { charset } from "./codec/charset.ts";
 import { HostLists } from "./host-lists.ts";
 import { Lookups, type LookupEvents } from "./lookups.ts";
-import { cnOf, Resolver, resolverKey, type CnKind } from "./resolver.ts";
-import { Route } from "./route.ts";
+import { Resolver, type CnKind, type ResolverOptions } from "./resolver.ts";
+import type { Route } from "./route.ts";
+import { Zone } from "./zone.ts";
 
-/** Resolver strings come with the records: no more than this many are kept open. */
-const MAX_RESOLVERS = 64;
+/** Resolver strings come with the records: of those that trusted writers name, so many are in use at once. */
+const MAX_NAMED = 64;
+/** Of those that only others name: so many at once, of one writer two, since an operator may change the string. */
+const MAX_POOLED = 8;
+const MAX_POOLED_OF_ONE = 2;
 /** What such a string may ask for: to make the rings of many servers, and to wait for them, takes time from all others. */
 const RECORD_LIMITS = { maxServers: 64, maxTimeoutMs: 2_000 } as const;
-/** Routes that nothing waits for are forgotten beyond this. */
-const MAX_ROUTES = 10_000;
-
-/** One resolver string: its servers, and the users that are known there. */
-interface Zone {
-  readonly resolver: Resolver;
-  readonly routes: Readonly<Record<CnKind, Map<string, Route>>>;
-}
+/** A string that was not named for so long makes room for another. */
+const UNUSED_MS = 60_000;
+/** After this its connections are closed. */
+const CLOSE_AFTER_MS = 10 * 60_000;
 
 export interface RouteDefaults {
   /** For events that name none. */
   readonly resolver: string;
+  /** Further strings that everybody's records may name. */
+  readonly resolvers: readonly string[];
   readonly cn: CnKind;
   /** The "dos charset" of all servers. */
   readonly charset: string;
@@ -34,90 +35,139 @@ export interface RouteDefaults {
   readonly names: NameLookups;
 }
 
-/** Finds the route of an event, and makes what is missing for it. */
+/**
+ * Finds the route of an event, and makes what is missing for it. Whoever writes records may name a memcached: one that the
+ * configuration or a trusted writer names serves everybody, those of all others share a few places.
+ */
 export class Routes {
   readonly #defaults: RouteDefaults;
   readonly #events: LookupEvents;
-  readonly #zones = new Map<string, Zone | Error>();
   readonly #hostLists: HostLists;
-  readonly #lookups = new Map<MemcachedServer, Lookups>();
+  /** Zones by their strings: those of the configuration, those that trusted writers name, and the others. */
+  readonly #own = new Map<string, Zone>();
+  readonly #named = new Map<string, Zone>();
+  readonly #pooled = new Map<string, Zone>();
+  readonly #sweeping: NodeJS.Timeout;
 
   /**
-   * @param readFile for files that the default resolver string names; one that comes with a record reads none
-   * @throws MemcachedError ERR_MEMCACHED_CONFIG when the default resolver string is wrong, OcnotifyError ERR_CHARSET
+   * @param readFile for files that a string of the configuration names; one that comes with a record reads none
+   * @throws MemcachedError ERR_MEMCACHED_CONFIG when a string of the configuration is wrong, OcnotifyError ERR_CHARSET
    */
   constructor(defaults: RouteDefaults, events: LookupEvents, readFile: (path: string) => string) {
     this.#defaults = defaults;
     this.#events = events;
     this.#hostLists = new HostLists(charset(defaults.charset));
-    const options = { readFile, charset: defaults.charset, lookup: defaults.names.for("resolver") };
-    this.#zones.set(defaults.resolver, zoneOf(new Resolver(defaults.resolver, options)));
+    for (const configuration of [defaults.resolver, ...defaults.resolvers]) {
+      const options = { readFile, lookup: defaults.names.for("resolver") };
+      this.#own.set(configuration, this.#open(configuration, options));
+    }
+    this.#sweeping = setInterval(() => this.#sweep(performance.now()), UNUSED_MS).unref();
   }
 
   /**
+   * @param now milliseconds of the process's clock
    * @throws MemcachedError ERR_MEMCACHED_CONFIG for a resolver string, ERR_MEMCACHED_KEY or OcnotifyError ERR_CN for a user
    * that cannot be looked up, OcnotifyError ERR_RESOLVERS for one resolver string too many
    */
-  of(event: MailboxEvent): Route {
-    const { user } = event;
-    const kind = event.cn ?? this.#defaults.cn;
-    const { resolver, routes } = this.#zone(event.resolver ?? this.#defaults.resolver);
-    const known = routes[kind].get(user);
-    if (known !== undefined) return known;
+  of(event: MailboxEvent, writer: Writer, now: number): Route {
+    const { resolver: defaultResolver, cn: defaultCn } = this.#defaults;
+    return this.#zone(event.resolver ?? defaultResolver, writer, now).route(event, event.cn ?? defaultCn);
+  }
 
-    const cn = cnOf(user, kind);
-    const key = resolverKey(cn);
-    checkKey(resolver.pool.wireKey(key));
-    const server = resolver.pool.serverFor(key);
-    let lookups = this.#lookups.get(server);
-    if (lookups === undefined) {
-      lookups = new Lookups(server, this.#hostLists, this.#events, this.#defaults.restartGraceMs);
-      this.#lookups.set(server, lookups);
-    }
-    const route = new Route(cn, resolver, lookups);
-    if (routes[kind].size >= MAX_ROUTES) forgetIdle(routes[kind]);
-    routes[kind].set(user, route);
-    return route;
+  /** Every memcached that has been asked. */
+  *lookups(): Generator<Lookups, void> {
+    for (const zones of [this.#own, this.#named, this.#pooled]) for (const zone of zones.values()) yield* zone.lookups;
   }
 
   close(): void {
-    for (const lookups of this.#lookups.values()) lookups.close();
-    for (const zone of this.#zones.values()) if (!(zone instanceof Error)) zone.resolver.close();
+    clearInterval(this.#sweeping);
+    for (const zones of [this.#own, this.#named, this.#pooled]) for (const zone of zones.values()) zone.close();
   }
 
-  #zone(configuration: string): Zone {
-    let zone = this.#zones.get(configuration);
-    if (zone === undefined) {
-      if (this.#zones.size >= MAX_RESOLVERS) {
-        throw new OcnotifyError(
-          "ERR_RESOLVERS",
-          `records name more than ${MAX_RESOLVERS} different resolver strings, and only the first are used`,
-        );
-      }
-      try {
-        const { charset: dosCharset, names } = this.#defaults;
-        const lookup = names.for(`resolver ${configuration}`);
-        zone = zoneOf(new Resolver(configuration, { ...RECORD_LIMITS, charset: dosCharset, lookup }));
-      } catch (error) {
-        zone = error as Error;
-      }
-      this.#zones.set(configuration, zone);
-    }
-    if (zone instanceof Error) throw zone;
+  #zone(configuration: string, writer: Writer, now: number): Zone {
+    const own = this.#own.get(configuration);
+    if (own !== undefined) return own;
+    const named = this.#named.get(configuration);
+    const zone = named ?? (writer.trusted ? this.#name(configuration, now) : this.#pool(configuration, writer, now));
+    zone.usedAt = now;
     return zone;
   }
-}
 
-function zoneOf(resolver: Resolver): Zone {
-  return { resolver, routes: { username: new Map(), email: new Map() } };
-}
-
-/** Half of them, so that this is seldom; a route for which something waits has to stay. */
-function forgetIdle(routes: Map<string, Route>): void {
-  let count = 0;
-  for (const [user, route] of routes) {
-    if (!route.queued) routes.delete(user);
-    count++;
-    if (count >= MAX_ROUTES / 2) break;
+  #name(configuration: string, now: number): Zone {
+    let zone = this.#pooled.get(configuration);
+    if (zone === undefined) {
+      makeRoom(this.#named, MAX_NAMED, now, `records name more than ${MAX_NAMED} different resolver strings at once`);
+      zone = this.#openNamed(configuration, false);
+    }
+    zone.pooled = false;
+    this.#pooled.delete(configuration);
+    this.#named.set(configuration, zone);
+    return zone;
   }
+
+  /** Nothing is made before it is known that there is room: to parse a string, and to make its ring, takes time. */
+  #pool(configuration: string, writer: Writer, now: number): Zone {
+    let zone = this.#pooled.get(configuration);
+    if (!uses(writer, zone, now)) {
+      const others = [...this.#pooled.values()].filter((other) => uses(writer, other, now));
+      if (others.length >= MAX_POOLED_OF_ONE) {
+        throw new OcnotifyError("ERR_RESOLVERS", `uid ${writer.uid} names more than two resolver strings. ${ADVICE}`);
+      }
+    }
+    if (zone === undefined) {
+      makeRoom(this.#pooled, MAX_POOLED, now, `uids that are not trusted name more than ${MAX_POOLED} resolver strings`);
+      zone = this.#openNamed(configuration, true);
+      this.#pooled.set(configuration, zone);
+    }
+    zone.users.set(writer, now);
+    return zone;
+  }
+
+  #openNamed(configuration: string, pooled: boolean): Zone {
+    const lookup = this.#defaults.names.for(`resolver ${configuration}`);
+    return this.#open(configuration, { ...RECORD_LIMITS, lookup }, pooled);
+  }
+
+  #open(configuration: string, options: ResolverOptions, pooled = false): Zone {
+    const { charset: dosCharset, restartGraceMs: graceMs } = this.#defaults;
+    const resolver = new Resolver(configuration, { ...options, charset: dosCharset });
+    return new Zone(
+      resolver,
+      { graceMs, pooled },
+      (server, settings) => new Lookups(server, this.#hostLists, this.#events, settings),
+    );
+  }
+
+  /** What nobody names any more is closed. */
+  #sweep(now: number): void {
+    for (const zones of [this.#named, this.#pooled]) {
+      for (const [configuration, zone] of zones) {
+        for (const [writer, usedAt] of zone.users) if (now - usedAt > UNUSED_MS) zone.users.delete(writer);
+        if (now - zone.usedAt > CLOSE_AFTER_MS) closeIdle(zones, configuration, zone);
+      }
+    }
+  }
+}
+
+const ADVICE = "If Dovecot's configuration says so, name the string in resolvers in ocnotify.yaml too";
+
+function uses(writer: Writer, zone: Zone | undefined, now: number): boolean {
+  const usedAt = zone?.users.get(writer);
+  return usedAt !== undefined && now - usedAt <= UNUSED_MS;
+}
+
+/** @throws OcnotifyError ERR_RESOLVERS when all places are taken by strings that are in use */
+function makeRoom(zones: Map<string, Zone>, most: number, now: number, complaint: string): void {
+  if (zones.size < most) return;
+  for (const [configuration, zone] of zones) {
+    if (now - zone.usedAt > UNUSED_MS && closeIdle(zones, configuration, zone)) return;
+  }
+  throw new OcnotifyError("ERR_RESOLVERS", `${complaint}, and only the first are used. ${ADVICE}`);
+}
+
+function closeIdle(zones: Map<string, Zone>, configuration: string, zone: Zone): boolean {
+  if (!zone.idle) return false;
+  zones.delete(configuration);
+  zone.close();
+  return true;
 }
