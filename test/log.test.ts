@@ -47,6 +47,20 @@ describe("what is logged once", () => {
     assert.deepEqual([once.first("a"), once.first("b"), once.first("b")], [true, true, false]);
   });
 
+  it("is 100 causes in an hour that one uid is to blame for, and none less for others", (t) => {
+    let now = 0;
+    t.mock.method(performance, "now", () => now);
+    const once = new Once();
+    const told = (uid?: number): number =>
+      Array.from({ length: 1_000 }, (_, n) => once.first(`${uid} ${n} ${now}`, uid)).filter(Boolean).length;
+    assert.deepEqual([told(33), told(33), told(34), told()], [100, 0, 100, 1_000]);
+    assert.equal(once.forget("33 1 0"), true);
+    assert.equal(once.forget("33 900 0"), false, "it was not told");
+    assert.equal(once.first("33 1 0", 33), false, "what is over gives no more lines");
+    now = 3_600_000;
+    assert.deepEqual([told(33), told()], [100, 1_000]);
+  });
+
   it("is bounded in an hour, however many causes there are", (t) => {
     let now = 0;
     t.mock.method(performance, "now", () => now);

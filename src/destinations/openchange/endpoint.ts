@@ -349,7 +349,7 @@ export class Endpoint {
           if (notification === undefined) break;
           const length = this.#events.encodedLength(notification);
           if (at > 0 && at + header + length > CHUNK) {
-            this.#waiting.turn();
+            this.#waiting.turn(lane);
             return { length: at, notifications };
           }
           writeFrameHeader(scratch, at, length, transport);
@@ -367,7 +367,7 @@ export class Endpoint {
       }
       if (done || dropped) this.#waiting.end(lane);
       if (turn === 0) {
-        this.#waiting.turn();
+        this.#waiting.turn(lane);
         turn = TURN;
       }
     }

@@ -73,19 +73,15 @@ export class Lanes {
     this.#length--;
   }
 
-  /** The next one's turn: every other one is that of those who are trusted. */
-  turn(): void {
-    const others = this.#others;
-    if (others === undefined) return;
-    if (this.#othersTurn || this.#trusted.empty) {
-      for (const [writer, lane] of others) {
-        others.delete(writer);
-        if (!lane.empty) others.set(writer, lane);
-        break;
-      }
-      if (others.size === 0) this.#others = undefined;
+  /** This lane, the first one, has had its turn. Every other turn is that of those who are trusted. */
+  turn(lane: Lane): void {
+    this.#othersTurn = lane === this.#trusted;
+    if (this.#othersTurn) return;
+    for (const [writer, other] of this.#others ?? []) {
+      this.#others?.delete(writer);
+      if (!other.empty) this.#others?.set(writer, other);
+      break;
     }
-    this.#othersTurn = !this.#othersTurn;
   }
 
   /** The jobs that are begun, which are taken out. */

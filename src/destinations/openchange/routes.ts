@@ -115,7 +115,12 @@ export class Routes {
       }
     }
     if (zone === undefined) {
-      makeRoom(this.#pooled, MAX_POOLED, now, `uids that are not trusted name more than ${MAX_POOLED} resolver strings`);
+      makeRoom(
+        this.#pooled,
+        MAX_POOLED,
+        now,
+        `uids that are not trusted name more than ${MAX_POOLED} resolver strings`,
+      );
       zone = this.#openNamed(configuration, true);
       this.#pooled.set(configuration, zone);
     }
