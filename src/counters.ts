@@ -100,8 +100,8 @@ export const DESTINATION_COUNTERS: Readonly<Record<DestinationCounter, Counter>>
     "journalctl -u ocnotify names the server or the memcached that did not answer: start it, or open the port",
   ),
   "dropped.overflow": warning(
-    "notifications given up because too many waited for servers that take nothing",
-    "journalctl -u ocnotify names such a server: start it anew, or take it out with ocnotify flush",
+    "notifications given up because too many waited for servers that take nothing, or for one user of the system",
+    "journalctl -u ocnotify names such a server, or the uid: start the server anew, or take it out with ocnotify flush; see users of the system in docs/operations.md",
   ),
   "dropped.charset": warning(
     "notifications with a name, mostly the backend's, that the servers' charset cannot express",
@@ -121,7 +121,7 @@ export const DESTINATION_COUNTERS: Readonly<Record<DestinationCounter, Counter>>
   ),
   "dropped.bad-resolver": warning(
     "notifications of users who cannot be looked up",
-    "journalctl -u ocnotify names user and reason: a wrong openchange_resolver, or a user name that is no key of memcached",
+    "journalctl -u ocnotify names user and reason: a wrong openchange_resolver, a user name that is no key of memcached, or more strings than users of the system may name (resolvers in ocnotify.yaml)",
   ),
   "dropped.host-removed": warning(
     "notifications to servers that had refused for so long that they were taken out of memcached",

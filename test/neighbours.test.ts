@@ -27,10 +27,10 @@ interface World {
   readonly peer: Peer;
   readonly daemon: RunningDaemon;
   /** Appends records to the segment of a user's uid, or of the mail user. */
-  write(user: User | "jdoe", ...records: Record<string, unknown>[]): void;
+  readonly write: (user: User | "jdoe", ...records: Record<string, unknown>[]) => void;
   /** A mail to each of these, who must be told of it however long the others wait. */
-  tells(...users: (User | "jdoe")[]): Promise<void>;
-  status(): Promise<Status["destinations"][string]>;
+  readonly tells: (...users: (User | "jdoe")[]) => Promise<void>;
+  readonly status: () => Promise<Status["destinations"][string]>;
 }
 
 /** The mail user's jdoe, and anna and bob, are registered at one receiver. */
@@ -102,6 +102,15 @@ async function startServer(t: TestContext, accept: (socket: Socket) => void): Pr
 const records = (count: number, fields: (index: number) => Record<string, unknown>): Record<string, unknown>[] =>
   Array.from({ length: count }, (_, index) => fields(index));
 
+const silence = (socket: Socket): void => void socket.resume();
+const forever = (socket: Socket): void => {
+  socket.once("data", (request: Buffer) => {
+    const key = request.toString().split(/\s/, 2)[1] ?? "";
+    const timer = setInterval(() => socket.write(`VALUE ${key} 0 1\r\nx\r\n`), 300);
+    socket.on("close", () => clearInterval(timer));
+  });
+};
+
 describe("a user of the system who writes records of his own", { skip: NOT_ROOT, concurrency: 2 }, () => {
   test("names the operator's resolver string, which stands only in Dovecot's configuration", async (t) => {
     const { daemon, write, memcached, status } = await world(t, { resolver: `--SERVER=127.0.0.1:1` });
@@ -113,14 +122,6 @@ describe("a user of the system who writes records of his own", { skip: NOT_ROOT,
     assert.equal(daemon.log().filter(({ level }) => level === "error").length, 0);
   });
 
-  const silence = (socket: Socket): void => void socket.resume();
-  const forever = (socket: Socket): void => {
-    socket.once("data", (request: Buffer) => {
-      const key = request.toString().split(/\s/, 2)[1] ?? "";
-      const timer = setInterval(() => socket.write(`VALUE ${key} 0 1\r\nx\r\n`), 300);
-      socket.on("close", () => clearInterval(timer));
-    });
-  };
   for (const [what, accept] of [
     ["never answers", silence],
     ["answers for ever", forever],

@@ -6,12 +6,10 @@ import { parseConfigString } from "../protocols/memcached/config-string.ts";
 /** What of the destinations' values is of the right form and still of no use: `destinations.a.charset: …`, one for each. */
 export function unusableValues({ destinations }: Config): string[] {
   return Object.entries(destinations).flatMap(([name, destination]) => {
-    const parse = (resolver: string) => () =>
-      parseConfigString(resolver, { readFile: (path) => readFileSync(path, "utf8") });
     const tries: Record<string, () => unknown> = {
       charset: () => charset(destination.charset),
-      resolver: parse(destination.resolver),
-      ...Object.fromEntries(destination.resolvers.map((each, index) => [`resolvers.${index}`, parse(each)])),
+      resolver: () => parse(destination.resolver),
+      ...Object.fromEntries(destination.resolvers.map((each, index) => [`resolvers.${index}`, () => parse(each)])),
     };
     return Object.entries(tries).flatMap(([key, attempt]) => {
       try {
@@ -22,4 +20,8 @@ export function unusableValues({ destinations }: Config): string[] {
       }
     });
   });
+}
+
+function parse(resolver: string): unknown {
+  return parseConfigString(resolver, { readFile: (path) => readFileSync(path, "utf8") });
 }
