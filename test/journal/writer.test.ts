@@ -30,9 +30,9 @@ function segmentOf(bucket: number, text: string): void {
 const linesOf = (user: string, count: number): string =>
   Array.from({ length: count }, (_, n) => line({ user, uids: String(n + 1) })).join("");
 
-describe("a writer who is not trusted", { skip: NOT_ROOT }, () => {
-  const isHis = ({ stretch }: EventRecord): boolean => stretch.segment.uid === STRANGE_UID;
+const isHis = ({ stretch }: EventRecord): boolean => stretch.segment.uid === STRANGE_UID;
 
+describe("a writer who is not trusted", { skip: NOT_ROOT }, () => {
   it("has 1,024 records read, and more when half of them are answered; all others are read meanwhile", async () => {
     segmentOf(1, linesOf(USER, 3_000));
     segmentOf(2, linesOf(USER, 500));
