@@ -27,6 +27,7 @@ export class Lane {
  */
 export class Lanes {
   readonly #trusted = new Lane();
+  readonly #onlyTrusted = [this.#trusted];
   /** The one whose turn it is comes first. Made when it is needed: most hosts need none. */
   #others: Map<Writer, Lane> | undefined;
   #othersTurn = false;
@@ -137,12 +138,16 @@ export class Lanes {
   }
 
   /** Those that are not begun, oldest first of each lane. */
-  *[Symbol.iterator](): Generator<Job, void> {
+  [Symbol.iterator](): Generator<Job, void> {
+    return this.#others === undefined ? this.#trusted.waiting[Symbol.iterator]() : this.#each();
+  }
+
+  *#each(): Generator<Job, void> {
     for (const { waiting } of this.#all()) yield* waiting;
   }
 
-  #all(): Lane[] {
-    return [this.#trusted, ...(this.#others?.values() ?? [])];
+  #all(): readonly Lane[] {
+    return this.#others === undefined ? this.#onlyTrusted : [this.#trusted, ...this.#others.values()];
   }
 
   #nonEmpty(): Lane | undefined {
