@@ -70,7 +70,7 @@ export const DESTINATION_COUNTERS: Readonly<Record<DestinationCounter, Counter>>
   done: { meaning: "records done with" },
   unreadBytes: { meaning: "bytes not read yet" },
   unreadableSegments: fault(
-    "segments that cannot be read, tried again every minute",
+    "segments that cannot be read for now, tried again every minute, or every second while no descriptor is free",
     "journalctl -u ocnotify names one and says why; mostly the journal's directory lacks mode 3733 or the daemon's group",
   ),
   unknownSegments: fault(
@@ -97,7 +97,7 @@ export const DESTINATION_COUNTERS: Readonly<Record<DestinationCounter, Counter>>
   connected: { meaning: "those of them that are connected" },
   "dropped.expired": warning(
     "notifications that could not be sent within their time to live",
-    "journalctl -u ocnotify names the server or the memcached that did not answer: start it, or open the port",
+    "journalctl -u ocnotify names the server or the memcached that did not answer: start it, or open the port; or the segment that could not be read",
   ),
   "dropped.overflow": warning(
     "notifications given up because too many waited for servers that take nothing, or for one user of the system",
@@ -129,7 +129,7 @@ export const DESTINATION_COUNTERS: Readonly<Record<DestinationCounter, Counter>>
   ),
   "dropped.unregistered": { meaning: "notifications to servers that had stopped and unregistered" },
   "dropped.gone": warning(
-    "notifications whose record had gone from the journal before they were sent",
+    "notifications whose record was deleted from the journal, or cut off, before they were sent",
     "find what deletes files of the journal and keep it from that",
   ),
 };

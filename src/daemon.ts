@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { milliseconds, type Config, type OpenChangeConfig } from "./config.ts";
 import { Delivery } from "./delivery.ts";
+import { connectionsWithin, descriptorLimit } from "./descriptors.ts";
 import { OpenChange } from "./destinations/openchange/openchange.ts";
 import { OcnotifyError } from "./errors.ts";
 import { eventFilter } from "./filter.ts";
@@ -44,6 +45,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
 
 async function startLocked(config: Config, log: Logger): Promise<Daemon> {
   const startedAt = performance.now();
+  const mostConnections = connectionsOfEach(config, log);
   const owners = new Owners(config.journal.mail_users, config.journal.user_names);
   await owners.resolve(log);
   const directory = new JournalDirectory(config.journal.directory, owners, log);
@@ -67,7 +69,15 @@ async function startLocked(config: Config, log: Logger): Promise<Daemon> {
     await directory.open();
     directory.probe();
     for (const [name, settings] of Object.entries(config.destinations)) {
-      deliveries.push(await startDelivery(name, settings, config, directory, log.child({ destination: name })));
+      deliveries.push(
+        await startDelivery(
+          name,
+          { ...settings, max_connections: Math.min(settings.max_connections, mostConnections) },
+          config,
+          directory,
+          log.child({ destination: name }),
+        ),
+      );
     }
   } catch (error) {
     for (const delivery of deliveries) await delivery.close(0);
@@ -91,6 +101,20 @@ async function startLocked(config: Config, log: Logger): Promise<Daemon> {
       server.close();
     },
   };
+}
+
+/** What each destination may have of the connections that the limit of open files allows. */
+function connectionsOfEach({ destinations }: Config, log: Logger): number {
+  const settings = Object.values(destinations);
+  const limit = descriptorLimit();
+  const most = Math.max(1, Math.floor(connectionsWithin(limit) / Math.max(1, settings.length)));
+  const wanted = Math.max(0, ...settings.map((each) => each.max_connections));
+  if (wanted > most) {
+    log.warn(
+      `max_connections is ${wanted}, but the limit of ${limit} open files allows ${most} for each destination: with more hosts, they take turns. Raise it with LimitNOFILE= below [Service] (systemctl edit ocnotify)`,
+    );
+  }
+  return most;
 }
 
 async function startDelivery(

@@ -4,7 +4,7 @@ import type { MailboxEvent } from "./event.ts";
 import { loadCursor, saveCursor } from "./journal/cursor.ts";
 import type { JournalDirectory } from "./journal/directory.ts";
 import type { Segment } from "./journal/segment.ts";
-import type { EventRecord, Stretch } from "./journal/stretch.ts";
+import type { EventRecord, NotLoaded, Stretch } from "./journal/stretch.ts";
 import { Tail, type TailCounters, type Unread } from "./journal/tail.ts";
 import { Once, type Logger } from "./log.ts";
 import { RecordScanner } from "./record-scanner.ts";
@@ -124,7 +124,7 @@ export class Delivery implements Answers {
     if (this.#tail.behind) this.#wake();
   }
 
-  load(record: EventRecord): MailboxEvent | undefined {
+  load(record: EventRecord): MailboxEvent | NotLoaded {
     return this.#tail.load(record);
   }
 

@@ -1,8 +1,8 @@
 import type { MailboxEvent } from "../event.ts";
-import type { EventRecord, Stretch } from "../journal/stretch.ts";
+import type { EventRecord, NotLoaded, Stretch } from "../journal/stretch.ts";
 import type { Writer } from "../journal/writer.ts";
 
-export type { EventRecord, Stretch, Writer };
+export type { EventRecord, NotLoaded, Stretch, Writer };
 
 /** Why a notification was given up. */
 export type DropReason =
@@ -35,8 +35,8 @@ export interface Answers {
   done(stretch: Stretch, index: number): void;
   /** Puts the event away: it will not be needed soon. */
   park(record: EventRecord): void;
-  /** The event, read from the journal again if it was put away; undefined when the journal lost it. */
-  load(record: EventRecord): MailboxEvent | undefined;
+  /** The event, read from the journal again if it was put away. */
+  load(record: EventRecord): MailboxEvent | NotLoaded;
   /** `accepting` has become true again. */
   resume(): void;
 }

@@ -2,6 +2,7 @@ import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, unlinkS
 import type { BigIntStats } from "node:fs";
 import { opendir } from "node:fs/promises";
 import { join } from "node:path";
+import { descriptorLimit, isShortOfDescriptors, openSegmentsWithin } from "../descriptors.ts";
 import { Once, type Logger } from "../log.ts";
 import { Growth } from "./growth.ts";
 import { confirmIdentity, isInode, unreadIdentity, type Identity } from "./identity.ts";
@@ -15,7 +16,10 @@ import { DirectoryWatch, directoryError, type Inotify } from "./watch.ts";
  * the processor from the deliveries that make them. The first after a while is looked at at once.
  */
 const PAUSE_MS = 10;
-const MAX_OPEN_FILES = 64;
+/** A segment that cannot be opened is not tried again before. */
+const FAILED_MS = 200;
+/** While no descriptor is free, what waits for one is tried again after this. */
+const SHORT_MS = 1_000;
 /** Names that are looked at together while the directory is listed. */
 const LISTED_TOGETHER = 1024;
 
@@ -34,9 +38,13 @@ export class JournalDirectory {
   readonly #once = new Once();
   readonly #notRead = new Map<string, FileFault>();
   readonly #files = new Map<Segment, number>();
+  readonly #mostOpen = openSegmentsWithin(descriptorLimit());
   readonly #listeners = new Set<(changed: readonly Segment[]) => void>();
   readonly #dirty = new Set<string>();
   readonly #retries = new Set<Segment>();
+  #retrySoon: NodeJS.Timeout | undefined;
+  /** When a segment could not be opened or read, in milliseconds of the process's clock. */
+  readonly #failedAt = new Map<Segment, number>();
   readonly #watch: DirectoryWatch;
   /** Segments that were found to be others when they were opened, and of which nobody has been told. */
   readonly #replaced: Segment[] = [];
@@ -110,27 +118,27 @@ export class JournalDirectory {
     return confirmed !== undefined;
   }
 
-  /** A segment could not be read for now: its listeners are called again with the next listing of the directory. */
+  /** A segment cannot be read for now: its listeners are called again with the next listing of the directory. */
   retryLater(segment: Segment): void {
     this.#retries.add(segment);
   }
 
   /**
-   * Fills `target` from `position` on; returns the number of bytes, 0 at the end or when the file is gone.
-   * The file that is read is the one that was looked at, whatever has been put in its place.
+   * Fills `target` from `position` on; returns the number of bytes, 0 at the end or when the file is gone, undefined when
+   * it cannot be read for now. The file that is read is the one that was looked at, whatever has been put in its place.
    */
-  read(segment: Segment, position: number, target: Buffer, length = target.length): number {
+  read(segment: Segment, position: number, target: Buffer, length = target.length): number | undefined {
     const file = this.#file(segment);
-    if (file === undefined) return 0;
+    if (file === undefined) return segment.gone || this.#closed ? 0 : undefined;
     try {
       return readSync(file, target, 0, length, position);
     } catch (error) {
       this.#closeFile(segment);
-      this.retryLater(segment);
-      if (this.#once.first(`read ${segment.name}`)) {
+      this.#failed(segment, error);
+      if (this.#once.first(`read ${segment.uid}`)) {
         this.#log.error({ segment: segment.name, position }, `cannot read the segment: ${(error as Error).message}`);
       }
-      return 0;
+      return undefined;
     }
   }
 
@@ -167,6 +175,7 @@ export class JournalDirectory {
     this.#watch.close();
     clearImmediate(this.#scheduled);
     clearTimeout(this.#delayed);
+    clearTimeout(this.#retrySoon);
     for (const segment of this.#files.keys()) this.#closeFile(segment);
   }
 
@@ -174,6 +183,7 @@ export class JournalDirectory {
   #retry(): void {
     const retries = [...this.#retries].filter(({ gone }) => !gone);
     this.#retries.clear();
+    this.#failedAt.clear();
     this.#tell(retries);
   }
 
@@ -348,6 +358,7 @@ export class JournalDirectory {
 
   #forget(segment: Segment): void {
     segment.gone = true;
+    this.#failedAt.delete(segment);
     if (this.segments.get(segment.name) === segment) this.segments.delete(segment.name);
     this.#closeFile(segment);
   }
@@ -356,9 +367,12 @@ export class JournalDirectory {
     const open = this.#files.get(segment);
     if (open !== undefined) return open;
     if (segment.gone || this.#closed) return undefined;
+    // Hundreds of thousands of records may be asked for while it fails.
+    const failedAt = this.#failedAt.get(segment);
+    if (failedAt !== undefined && performance.now() - failedAt < FAILED_MS) return undefined;
     let file: number | undefined;
     try {
-      file = this.#open(segment);
+      file = this.#openAlone(segment);
       const stats = fstatSync(file, { bigint: true });
       const identity =
         faultOf(stats, segment.uid) === undefined ? confirmIdentity(file, stats.ino, segment.identity) : undefined;
@@ -370,9 +384,10 @@ export class JournalDirectory {
         return undefined;
       }
       segment.identity = identity;
+      this.#failedAt.delete(segment);
     } catch (error) {
       if (file !== undefined) closeSync(file);
-      this.retryLater(segment);
+      this.#failed(segment, error);
       const { code, message } = error as NodeJS.ErrnoException;
       if (code === "ENOENT") this.#markDirty(segment.name);
       else if (this.#once.first(`open ${segment.uid} ${code}`)) {
@@ -382,12 +397,34 @@ export class JournalDirectory {
       }
       return undefined;
     }
-    if (this.#files.size >= MAX_OPEN_FILES) {
+    if (this.#files.size >= this.#mostOpen) {
       const oldest = this.#files.keys().next().value;
       if (oldest !== undefined) this.#closeFile(oldest);
     }
     this.#files.set(segment, file);
     return file;
+  }
+
+  /** It is tried again: by who asks for it after a while, and by all with the next listing; sooner if there was no descriptor. */
+  #failed(segment: Segment, error: unknown): void {
+    this.#failedAt.set(segment, performance.now());
+    this.retryLater(segment);
+    if (!isShortOfDescriptors(error)) return;
+    this.#retrySoon ??= setTimeout(() => {
+      this.#retrySoon = undefined;
+      this.#retry();
+    }, SHORT_MS).unref();
+  }
+
+  /** When no descriptor is free, those of the other segments are given up: one is enough. */
+  #openAlone(segment: Segment): number {
+    try {
+      return this.#open(segment);
+    } catch (error) {
+      if (!isShortOfDescriptors(error)) throw error;
+      for (const other of this.#files.keys()) this.#closeFile(other);
+      return this.#open(segment);
+    }
   }
 
   #open({ name }: Segment): number {

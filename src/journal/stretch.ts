@@ -51,6 +51,12 @@ export interface EventRecord {
 }
 
 /**
+ * Why an event that was put away is not there. `gone`: its file was deleted, replaced or cut off, or the record rewritten.
+ * `later`: the file cannot be read for now.
+ */
+export type NotLoaded = "gone" | "later";
+
+/**
  * A few records of a segment that were read together, and which of them are answered. Answers come a second after the
  * record, for very many records: kept for each by itself, they would be most of what the garbage collector has to do.
  * Their lines follow one another: between them is nothing that another stretch has.

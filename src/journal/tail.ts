@@ -10,7 +10,7 @@ import type { JournalDirectory } from "./directory.ts";
 import { LONG_BACKLOG, Overtaking } from "./overtaking.ts";
 import { Progress } from "./progress.ts";
 import type { Segment } from "./segment.ts";
-import { LineStarts, Stretch, type EventRecord } from "./stretch.ts";
+import { LineStarts, Stretch, type EventRecord, type NotLoaded } from "./stretch.ts";
 import { Trust, type LeftWriter } from "./trust.ts";
 import { Writer } from "./writer.ts";
 
@@ -200,8 +200,8 @@ export class Tail {
     return true;
   }
 
-  /** The event of a record whose event was put away, read from the journal again; undefined when it is gone. */
-  load(record: EventRecord): MailboxEvent | undefined {
+  /** The event of a record, read from the journal again when it was put away. */
+  load(record: EventRecord): MailboxEvent | NotLoaded {
     if (record.event !== undefined) return record.event;
     const { segment } = record.stretch;
     const target = this.#line;
@@ -209,16 +209,17 @@ export class Tail {
     // Most records are short, and reading what is not needed costs more than asking twice.
     for (const length of [1024, target.length]) {
       const read = this.#directory.read(segment, record.offset, target, length);
+      if (read === undefined) return "later";
       end = target.subarray(0, read).indexOf(NEWLINE);
       if (end !== -1) break;
     }
-    if (end === -1) return undefined;
+    if (end === -1) return "gone";
     try {
       const event = parseRecord(target.toString("utf8", 0, end));
       // The owner may have rewritten it since.
-      return this.#directory.owners.speaksFor(segment.uid, event.user) ? event : undefined;
+      return this.#directory.owners.speaksFor(segment.uid, event.user) ? event : "gone";
     } catch {
-      return undefined;
+      return "gone";
     }
   }
 
@@ -365,9 +366,7 @@ export class Tail {
     }
     const { overtaking } = chain;
     for (let searched = 0; overtaking.searching && searched < SEARCHED_PER_TURN; searched++) {
-      overtaking.search(this.#chunk, (progress, offset, length) =>
-        this.#directory.read(progress.segment, offset, this.#chunk, length),
-      );
+      overtaking.search(this.#chunk, (progress, offset, length) => this.#read(progress.segment, offset, length));
     }
     if (overtaking.searching) return;
     for (const progress of overtaking.front()) {
@@ -385,7 +384,7 @@ export class Tail {
     if (progress.isReadAhead) return false;
     if (progress.ahead >= MAX_AHEAD) return true;
     const chunk = this.#chunk;
-    const read = this.#directory.read(segment, from, chunk, Math.min(CHUNK, segment.size - from));
+    const read = this.#read(segment, from, Math.min(CHUNK, segment.size - from));
     this.#dates.read(segment, from + read);
     this.#starts = new LineStarts(from);
     let stretch: Stretch | undefined;
@@ -414,6 +413,11 @@ export class Tail {
     return at > 0;
   }
 
+  /** Fills the chunk. @returns how many bytes there are */
+  #read(segment: Segment, from: number, length: number): number {
+    return this.#directory.read(segment, from, this.#chunk, length) ?? 0;
+  }
+
   /** A record that follows a torn one on its line is left to its turn, and so are its user's next ones. */
   #holdTorn(overtaking: Overtaking, event: MailboxEvent | undefined, line: Buffer): void {
     const start = event === undefined ? line.lastIndexOf(RECORD_START) : -1;
@@ -425,7 +429,7 @@ export class Tail {
     const { segment } = progress;
     const chunk = this.#chunk;
     const wanted = Math.min(CHUNK, segment.size - progress.readAt);
-    const read = this.#directory.read(segment, progress.readAt, chunk, wanted);
+    const read = this.#read(segment, progress.readAt, wanted);
     if (read === 0) {
       progress.stuckAt = segment.size;
       progress.obstacle = "file";

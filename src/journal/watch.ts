@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { closeSync, openSync, readFileSync, statSync, unlinkSync, watch } from "node:fs";
 import type { FSWatcher } from "node:fs";
 import { basename, join } from "node:path";
+import { isShortOfDescriptors } from "../descriptors.ts";
 import { OcnotifyError } from "../errors.ts";
 import { Once, type Logger } from "../log.ts";
 import { MAY, remedyOf } from "./remedy.ts";
@@ -215,6 +216,12 @@ export class DirectoryWatch {
     try {
       return await this.#events.list();
     } catch (error) {
+      if (isShortOfDescriptors(error)) {
+        // It is there, and what the kernel tells goes on coming.
+        if (this.#once.first("short")) this.#log.error(`${directoryError(this.#path, error).message}. Tried again`);
+        this.#pollSoon();
+        return [];
+      }
       this.#lost(error as Error);
       return [];
     }
@@ -296,9 +303,7 @@ export function directoryError(path: string, error: unknown): OcnotifyError {
         ? "It must belong to the daemon's user, with mode 3733"
         : code === "ENOTDIR"
           ? "Name a directory"
-          : code === "EMFILE"
-            ? "Raise the limit of open files (LimitNOFILE)"
-            : message;
+          : message;
   const remedy = remedyOf(code, path, MAY.read + MAY.search, usual);
   const what =
     code === "ENOENT" ? "does not exist" : code === "EACCES" ? "may not be listed" : `cannot be read (${code})`;

@@ -24,7 +24,12 @@ describe("the remedy for a journal that the daemon cannot use", () => {
     chmodSync(folder, 0o3733);
     for (const code of ["EACCES", "EPERM"]) assert.match(remedy(code), /^The modes allow it/);
     assert.equal(remedy("EACCES", join(folder, "none")), USUAL);
-    assert.equal(remedy("EMFILE"), USUAL);
+    assert.equal(remedy("EIO"), USUAL);
+  });
+
+  it("names the limit when no descriptor is free", () => {
+    assert.match(remedy("EMFILE"), /LimitNOFILE=/);
+    assert.match(remedy("ENFILE"), /fs\.file-max/);
   });
 
   it("names systemd's sandbox for what is read-only or hidden", () => {

@@ -21,8 +21,10 @@ import {
 } from "node:fs";
 import { afterEach, beforeEach, describe, it, type TestContext } from "node:test";
 import fc from "fast-check";
+import type { MailboxEvent } from "../../src/event.ts";
 import type { EventRecord } from "../../src/journal/stretch.ts";
 import type { Tail } from "../../src/journal/tail.ts";
+import { takeDescriptors } from "../helpers/descriptors.ts";
 import { line, NOT_ROOT, OWN_UID, segmentName, STRANGE_UID, TestJournal } from "../helpers/journal.ts";
 import { TestNameService } from "../helpers/name-service.ts";
 import { waitFor } from "../helpers/wait.ts";
@@ -285,7 +287,7 @@ describe("what is no record in the journal", () => {
     const [, b] = reader.records;
     assert.ok(b !== undefined);
     b.event = undefined;
-    assert.equal(reader.tail.load(b)?.user, "b");
+    assert.equal((reader.tail.load(b) as MailboxEvent).user, "b");
   });
 
   it("cannot smuggle a record in within a string", async () => {
@@ -390,6 +392,32 @@ describe("a segment that is not what it was", () => {
     closeSync(open);
   });
 
+  it("is not gone while no descriptor is free: it is read when one is, and that is told once with what to do", async () => {
+    journal.append(SEGMENT, line({ user: "a" }));
+    const reader = await journal.read();
+    const [record] = reader.records as [EventRecord];
+    record.event = undefined;
+    // So many others are opened that its file is not open any more.
+    for (let bucket = 200; bucket < 300; bucket++) journal.append(segmentName(bucket), line({ user: "b" }));
+    await waitFor("the others", () => reader.records.length === 101);
+    const written = openSync(journal.file(segmentName(400)), "a");
+    const giveBack = await takeDescriptors();
+    try {
+      assert.equal(reader.tail.load(record), "later");
+      writeSync(written, line({ user: "c" }));
+      await waitFor("the new segment", () => reader.tail.unread().unreadableSegments === 1);
+    } finally {
+      closeSync(written);
+      await giveBack();
+    }
+    await waitFor("it to be tried again", () => typeof reader.tail.load(record) !== "string");
+    assert.equal((reader.tail.load(record) as MailboxEvent).user, "a");
+    await waitFor("the new segment's record", () => reader.users.includes("c"), 5_000);
+    const told = journal.lines.filter(({ level }) => level === "error");
+    assert.equal(told.length, 1);
+    assert.match(told[0]?.msg ?? "", /cannot read the segment: EMFILE.*LimitNOFILE/);
+  });
+
   it("is given up when it is gone: what was read goes on, what was put away is lost", async () => {
     journal.append(SEGMENT, line({ user: "a" }) + line({ user: "b" }));
     const reader = await journal.read();
@@ -397,8 +425,8 @@ describe("a segment that is not what it was", () => {
     b.event = undefined;
     unlinkSync(journal.file(SEGMENT));
     await waitFor("the loss to be seen", () => reader.directory.segments.size === 0);
-    assert.equal(reader.tail.load(a)?.user, "a");
-    assert.equal(reader.tail.load(b), undefined);
+    assert.equal((reader.tail.load(a) as MailboxEvent).user, "a");
+    assert.equal(reader.tail.load(b), "gone");
     answerAll([a, b], reader.tail);
     assert.equal(reader.tail.unanswered, 0);
     assert.equal(reader.tail.cursor().size, 0);
@@ -548,7 +576,7 @@ describe("whom a segment speaks for", { skip: NOT_ROOT }, () => {
     const file = openSync(journal.file(name), "r+");
     writeSync(file, own.replace("daemon", "victim"));
     closeSync(file);
-    assert.equal(reader.tail.load(record), undefined);
+    assert.equal(reader.tail.load(record), "gone");
   });
 
   it("is asked of the system once for all segments of one uid, and they are read in order", async () => {

@@ -7,7 +7,7 @@ import { connectPush, type PushConnection } from "../../protocols/sp/push-connec
 import { ChunkBuilder, type Chunk } from "./chunk.ts";
 import type { Notification } from "./codec/extended.ts";
 import { Lanes, type Current, type Lane } from "./lanes.ts";
-import type { Job } from "./route.ts";
+import type { Job, Route } from "./route.ts";
 import type { Share } from "./share.ts";
 
 /** Bytes that are handed to the kernel at once, and the most that waits in this process for a host to take it. */
@@ -55,8 +55,11 @@ export interface EndpointSettings {
 
 /** What an endpoint tells of its jobs and its connection. */
 export interface EndpointEvents {
-  /** The notifications of a job, or undefined when there is nothing (more) to send for it. */
-  notifications(job: Job): Iterator<Notification, void> | undefined;
+  /**
+   * The notifications of a job, undefined when there is nothing (more) to send for it, or "later" when its event cannot
+   * be read for now: then it is asked for again at the next tick.
+   */
+  notifications(job: Job): Iterator<Notification, void> | "later" | undefined;
   encodedLength(notification: Notification): number;
   /** Writes it at `offset` and returns the offset behind it. */
   write(target: Buffer, offset: number, notification: Notification): number;
@@ -99,6 +102,9 @@ export class Endpoint {
   /** Otherwise, those who do. */
   readonly users = new Set<Share>();
   readonly #waiting = new Lanes();
+  /** Jobs whose events cannot be read for now, and the later ones of the same users: until the next tick, others go first. */
+  #aside: Job[] = [];
+  readonly #asideRoutes = new Set<Route>();
   #sent: Chunk[] = [];
   #unconfirmed = 0;
   #connection: PushConnection | undefined;
@@ -140,7 +146,7 @@ export class Endpoint {
   }
 
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#waiting.length + this.#aside.length;
   }
 
   /**
@@ -177,6 +183,7 @@ export class Endpoint {
 
   /** Looks after what time brings: confirms, gives up a stalled connection, closes an idle one. */
   tick(now: number): void {
+    this.#takeBackAside();
     this.#confirm(now);
     const draining = this.#draining !== undefined && now - this.#drainingSince > SLOW_MS;
     this.#slow = draining || this.waiting > MANY || (this.#connection === undefined && this.waiting > 0);
@@ -188,7 +195,7 @@ export class Endpoint {
     }
     if (this.size > 0) {
       this.#idleSince = 0;
-      if (this.#connection === undefined && this.#retry === undefined) this.#schedule();
+      if (this.waiting > 0 && this.#retry === undefined) this.#schedule();
     } else if (this.#idleSince === 0) {
       this.#idleSince = Math.ceil(now);
     } else if (now - this.#idleSince > this.#settings.idleTimeoutMs && !this.#connecting) {
@@ -217,16 +224,19 @@ export class Endpoint {
 
   /** Takes back the oldest `count` that wait. */
   takeOldest(count: number): Job[] {
+    this.#takeBackAside();
     return this.#waiting.takeOldest(count);
   }
 
   /** Takes back those that wait and for which `test` holds. */
   takeIf(test: (job: Job) => boolean): Job[] {
+    this.#takeBackAside();
     return this.#waiting.takeIf(test);
   }
 
   /** Those that wait, oldest first. */
   waitingJobs(): Iterable<Job> {
+    this.#takeBackAside();
     return this.#waiting;
   }
 
@@ -291,6 +301,7 @@ export class Endpoint {
     again.push(...this.#waiting.takeBegun());
     this.#sent = [];
     this.#unconfirmed = 0;
+    this.#takeBackAside();
     this.#waiting.putBack(again);
     if (again.length > 0) this.#events.resending(again.length);
     if (error === undefined || this.waiting === 0) return;
@@ -376,13 +387,25 @@ export class Endpoint {
 
   #begin(lane: Lane): Current | undefined {
     for (let job = this.#waiting.shift(lane); job !== undefined; job = this.#waiting.shift(lane)) {
-      const rest = this.#events.notifications(job);
+      const rest = this.#asideRoutes.has(job.route) ? "later" : this.#events.notifications(job);
       if (rest === undefined) continue;
+      if (rest === "later") {
+        this.#aside.push(job);
+        this.#asideRoutes.add(job.route);
+        continue;
+      }
       const current = { job, rest, next: undefined };
       this.#waiting.begin(lane, current);
       return current;
     }
     return undefined;
+  }
+
+  #takeBackAside(): void {
+    if (this.#aside.length === 0) return;
+    this.#waiting.putBack(this.#aside);
+    this.#aside = [];
+    this.#asideRoutes.clear();
   }
 
   #confirm(now: number): void {

@@ -347,10 +347,21 @@ export class OpenChange implements Destination {
     this.#held = hold;
   }
 
-  #notifications(job: Job): Iterator<Notification, void> | undefined {
+  #notifications(job: Job): Iterator<Notification, void> | "later" | undefined {
     const event = this.#answers.load(job.record);
-    if (event !== undefined && hasUids(event)) return notificationsOf(event, this.#notify);
-    if (event !== undefined) {
+    if (event === "later") {
+      if (!this.#isExpired(performance.now())(job)) return "later";
+      this.#dropJob(job, "expired");
+      if (this.#once.first("unreadable")) {
+        this.#log.error(
+          { segment: job.record.stretch.segment.name, offset: job.record.offset },
+          "notifications given up: their segment cannot be read, and their time to live is over",
+        );
+      }
+      return undefined;
+    }
+    if (event !== "gone" && hasUids(event)) return notificationsOf(event, this.#notify);
+    if (event !== "gone") {
       this.#withoutUids(job, event);
       return undefined;
     }
