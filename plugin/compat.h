@@ -31,6 +31,7 @@
 struct event;
 #  define openchange_user_event(user) ((void)(user), (struct event *)NULL)
 #  define e_error(event, ...) ((void)(event), i_error(__VA_ARGS__))
+#  define e_warning(event, ...) ((void)(event), i_warning(__VA_ARGS__))
 
 #  define array_push_back(array, item) array_append(array, item, 1)
 #  define MAILDIR_MAILBOX(box) ((struct maildir_mailbox *)(box))

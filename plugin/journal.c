@@ -1,4 +1,6 @@
 #include "compat.h"
+#include "hex-binary.h"
+#include "randgen.h"
 #include "journal-remedy.h"
 #include "journal.h"
 
@@ -16,15 +18,18 @@
 #define FREE_SPACE_FLOOR (16ULL * 1024 * 1024)
 /* A segment that is deleted under the writer twice is no accident. */
 #define APPEND_TRIES 2
+/* Bytes of what nobody can guess, and so cannot make a file of in advance. */
+#define OWN_NAME_SIZE 8
 
 enum journal_problem {
 	JOURNAL_PROBLEM_MISSING		= 0x01,
 	JOURNAL_PROBLEM_ACCESS		= 0x02,
 	JOURNAL_PROBLEM_READ_ONLY	= 0x04,
-	JOURNAL_PROBLEM_FOREIGN		= 0x08,
+	JOURNAL_PROBLEM_TAKEN		= 0x08,
 	JOURNAL_PROBLEM_SPACE		= 0x10,
 	JOURNAL_PROBLEM_SHORT		= 0x20,
-	JOURNAL_PROBLEM_OTHER		= 0x40
+	JOURNAL_PROBLEM_DELETED		= 0x40,
+	JOURNAL_PROBLEM_OTHER		= 0x80
 };
 
 /* Problems of this process that are in the log already. */
@@ -51,8 +56,6 @@ journal_problem(struct event *event, enum journal_problem problem,
 static void
 journal_problem_errno(struct event *event, const char *dir, const char *path)
 {
-	struct stat st;
-
 	switch (errno) {
 	case ENOENT:
 	case ENOTDIR:
@@ -61,16 +64,6 @@ journal_problem_errno(struct event *event, const char *dir, const char *path)
 		break;
 	case EACCES:
 	case EPERM:
-		/* In a directory with the sticky bit, the kernel may refuse
-		   to open somebody else's file. */
-		if (lstat(path, &st) == 0 && st.st_uid != geteuid()) {
-			journal_problem(event, JOURNAL_PROBLEM_FOREIGN, path,
-				"It belongs to uid %lu, and only uid %lu may "
-				"write a file of that name; remove it",
-				(unsigned long)st.st_uid,
-				(unsigned long)geteuid());
-			break;
-		}
 		journal_problem(event, JOURNAL_PROBLEM_ACCESS, path,
 			"uid %lu may not write there; %s",
 			(unsigned long)geteuid(), journal_remedy_access(dir));
@@ -84,30 +77,48 @@ journal_problem_errno(struct event *event, const char *dir, const char *path)
 		journal_problem(event, JOURNAL_PROBLEM_SPACE, path,
 			"No space (%m); free some");
 		break;
-	case ELOOP:
-	case ENXIO:
-	case EISDIR:
-		journal_problem(event, JOURNAL_PROBLEM_FOREIGN, path,
-			"Not a regular file; remove it");
-		break;
 	default:
 		journal_problem(event, JOURNAL_PROBLEM_OTHER, path, "%m");
 		break;
 	}
 }
 
-/* Returns the descriptor of the segment, or -1 after logging why not. */
-static int
-journal_open(struct event *event, const char *dir, const char *path,
-	     struct stat *st_r)
+/* What keeps us from writing to this file, which has the name of a segment of
+   ours and is none. NULL if it is one. */
+static const char *journal_taken(const struct stat *st)
 {
-	int fd;
+	if (!S_ISREG(st->st_mode))
+		return "It is not a regular file";
+	if (st->st_uid != geteuid()) {
+		return t_strdup_printf("It belongs to uid %lu",
+				       (unsigned long)st->st_uid);
+	}
+	if (st->st_nlink > 1)
+		return "It has several hard links";
+	return NULL;
+}
 
+/* Returns the descriptor of the segment, or -1. Then taken_r says what stands
+   in its place, or is NULL after logging what else is wrong. */
+static int
+journal_open_path(struct event *event, const char *dir, const char *path,
+		  struct stat *st_r, const char **taken_r)
+{
+	int fd, open_errno;
+
+	*taken_r = NULL;
 	/* O_NONBLOCK: somebody's FIFO of this name must not make us wait. */
 	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
 		  O_NOFOLLOW | O_NONBLOCK, 0600);
 	if (fd == -1) {
-		journal_problem_errno(event, dir, path);
+		/* In a directory with the sticky bit, the kernel may refuse
+		   to open somebody else's file. */
+		open_errno = errno;
+		if (lstat(path, st_r) == 0)
+			*taken_r = journal_taken(st_r);
+		errno = open_errno;
+		if (*taken_r == NULL)
+			journal_problem_errno(event, dir, path);
 		return -1;
 	}
 	if (fstat(fd, st_r) < 0) {
@@ -115,11 +126,8 @@ journal_open(struct event *event, const char *dir, const char *path,
 		i_close_fd(&fd);
 		return -1;
 	}
-	if (!S_ISREG(st_r->st_mode) || st_r->st_uid != geteuid() ||
-	    st_r->st_nlink > 1) {
-		journal_problem(event, JOURNAL_PROBLEM_FOREIGN, path,
-			"Not a regular file of uid %lu with one link; "
-			"remove it", (unsigned long)geteuid());
+	*taken_r = journal_taken(st_r);
+	if (*taken_r != NULL) {
 		i_close_fd(&fd);
 		return -1;
 	}
@@ -129,6 +137,56 @@ journal_open(struct event *event, const char *dir, const char *path,
 		journal_problem_errno(event, dir, path);
 		i_close_fd(&fd);
 		return -1;
+	}
+	return fd;
+}
+
+/* In the place of a segment's usual name, one of this process's own. */
+static const char *journal_own_name(void)
+{
+	static char name[OWN_NAME_SIZE * 2 + 1] = "";
+	unsigned char random[OWN_NAME_SIZE];
+
+	if (*name == '\0') {
+#if !DOVECOT_AT_LEAST(2, 3)
+		random_init();
+#endif
+		random_fill(random, sizeof(random));
+		i_strocpy(name, binary_to_hex(random, sizeof(random)),
+			  sizeof(name));
+	}
+	return name;
+}
+
+/* Returns the descriptor of the segment, or -1 after logging why not. */
+static int
+journal_open(struct event *event, const char *dir, const char **path_r,
+	     struct stat *st_r)
+{
+	const char *prefix, *path, *taken, *own_taken;
+	int fd;
+
+	prefix = t_strdup_printf("%s/%lld.%lu", dir,
+				 (long long)time(NULL) / SEGMENT_SECS,
+				 (unsigned long)geteuid());
+	*path_r = path = t_strconcat(prefix, ".ndjson", NULL);
+	fd = journal_open_path(event, dir, path, st_r, &taken);
+	if (fd != -1 || taken == NULL)
+		return fd;
+
+	*path_r = t_strconcat(prefix, ".", journal_own_name(), ".ndjson", NULL);
+	fd = journal_open_path(event, dir, *path_r, st_r, &own_taken);
+	if (fd == -1 && own_taken != NULL) {
+		journal_problem(event, JOURNAL_PROBLEM_TAKEN, *path_r,
+			"%s, as in %s; remove both", own_taken, path);
+	} else if (fd != -1 && (journal_logged & JOURNAL_PROBLEM_TAKEN) == 0) {
+		journal_logged |= JOURNAL_PROBLEM_TAKEN;
+		e_warning(event, "openchange: openchange_journal: %s: %s, and "
+			"has the name of a segment of uid %lu: somebody else "
+			"made it. Mailbox changes are recorded in %s until "
+			"the daemon has removed it; remove it if it stays "
+			"(logged once per process)", path, taken,
+			(unsigned long)geteuid(), *path_r);
 	}
 	return fd;
 }
@@ -162,10 +220,7 @@ void journal_append(struct event *event, const char *dir,
 	int fd;
 
 	for (try = 0; try < APPEND_TRIES; try++) {
-		path = t_strdup_printf("%s/%lld.%lu.ndjson", dir,
-				       (long long)time(NULL) / SEGMENT_SECS,
-				       (unsigned long)geteuid());
-		fd = journal_open(event, dir, path, &st);
+		fd = journal_open(event, dir, &path, &st);
 		if (fd == -1)
 			return;
 		if (!journal_has_space(event, fd, dir, size)) {
@@ -191,7 +246,7 @@ void journal_append(struct event *event, const char *dir,
 		i_close_fd(&fd);
 		return;
 	}
-	journal_problem(event, JOURNAL_PROBLEM_FOREIGN, path,
+	journal_problem(event, JOURNAL_PROBLEM_DELETED, path,
 		"Somebody deletes segments while they are being written; "
 		"only the daemon should, and only old ones");
 }

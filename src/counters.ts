@@ -23,19 +23,23 @@ const fault = (meaning: string, remedy: string): Counter => ({ meaning, loss: "f
 const warning = (meaning: string, remedy: string): Counter => ({ meaning, loss: "warning", remedy });
 
 const REMOVE_FILES =
-  "the plugin makes no such file: ls -ln in the journal's directory shows whose it is. Remove it; while it is there, changes of that uid may not be recorded";
+  "the plugin makes no such file, and records elsewhere while it is there: ls -ln in the journal's directory shows whose it is. The daemon deletes what is no file, once a minute. Remove it if it stays";
 
 /** The counters of the journal, as `ocnotify status --json` has them. docs/operations.md repeats this table. */
 export const JOURNAL_COUNTERS: Readonly<Record<JournalCounter, Counter>> = {
   segments: { meaning: "segments, those included that are read and not old enough to be deleted" },
+  cleared: { meaning: "files deleted that had the names of segments and were none: somebody else made them" },
   "notRead.foreign-owner": fault(
     "files that are not read because their owner is not the uid in their name",
-    "in a container or a user namespace, map the mail users' uids to themselves: ls -ln in the journal's directory must show the uids of the names. Elsewhere somebody else made the files: remove them",
+    "in a container or a user namespace, map the mail users' uids to themselves: ls -ln in the journal's directory must show the uids of the names. Elsewhere somebody else made the files, and the plugin records elsewhere while they are there: the daemon deletes those that are empty or a system user's, once a minute; remove what stays",
   ),
   "notRead.symlink": fault("symbolic links, which are not read", REMOVE_FILES),
   "notRead.not-a-file": fault("directories, pipes or devices, which are not read", REMOVE_FILES),
   "notRead.hard-links": fault("files with several hard links, which are not read", REMOVE_FILES),
-  "notRead.hole": fault("files that are nearly all a hole, which are not read", REMOVE_FILES),
+  "notRead.hole": fault(
+    "files that are nearly all a hole, which are not read",
+    "the plugin makes no such file: a process of that uid did. Remove it; while it is there, changes of that uid are not read",
+  ),
   "notRead.unreadable": fault(
     "files that cannot even be looked at",
     "let the daemon's user into the journal's directory: ocnotify check says what its mode and owner must be",

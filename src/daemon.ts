@@ -50,6 +50,8 @@ async function startLocked(config: Config, log: Logger): Promise<Daemon> {
   await owners.resolve(log);
   const directory = new JournalDirectory(config.journal.directory, owners, log);
   const deliveries: Delivery[] = [];
+  const isPast: Delivery["isPast"] = (segment) => deliveries.every((delivery) => delivery.isPast(segment));
+  const retention = new Retention(directory, milliseconds(config.journal.retention), isPast, log);
   const status = (): Status => ({
     version,
     node: process.versions.node,
@@ -60,6 +62,7 @@ async function startLocked(config: Config, log: Logger): Promise<Daemon> {
       segments: directory.segments.size,
       inotify: directory.inotify,
       notRead: directory.notRead,
+      cleared: retention.cleared,
     },
     memory: { rssBytes: process.memoryUsage.rss() },
     destinations: Object.fromEntries(deliveries.map((delivery) => [delivery.name, delivery.status()])),
@@ -85,8 +88,6 @@ async function startLocked(config: Config, log: Logger): Promise<Daemon> {
     server.close();
     throw error;
   }
-  const isPast: Delivery["isPast"] = (segment) => deliveries.every((delivery) => delivery.isPast(segment));
-  const retention = new Retention(directory, milliseconds(config.journal.retention), isPast, log);
   retention.start();
   const lossLog = new LossLog(status, log);
   lossLog.start();

@@ -27,6 +27,8 @@ export interface Status {
     readonly inotify: Inotify;
     /** Files in the directory that are not read, at the moment, by reason. */
     readonly notRead: Readonly<Partial<Record<FileFault, number>>>;
+    /** Files that were deleted because they were no segments, though they had the names of some. */
+    readonly cleared: number;
   };
   readonly memory: { readonly rssBytes: number };
   readonly destinations: Readonly<Record<string, DeliveryStatus>>;

@@ -103,6 +103,16 @@ export class JournalDirectory {
     return counts;
   }
 
+  /** The files that are not read, as far as they are remembered, and why. */
+  filesNotRead(): Iterable<[name: string, fault: FileFault]> {
+    return this.#notRead;
+  }
+
+  /** A file has been changed: it is looked at again. */
+  changed(name: string): void {
+    this.#markDirty(name);
+  }
+
   /** Calls `listener` with the segments that are new, have grown, shrunk or gone; returns how to stop that. */
   onChange(listener: (changed: readonly Segment[]) => void): () => void {
     this.#listeners.add(listener);

@@ -1,8 +1,11 @@
 import type { Logger } from "../log.ts";
+import { Clearing } from "./clearing.ts";
 import type { JournalDirectory } from "./directory.ts";
 import { BUCKET_SECONDS, type Segment } from "./segment.ts";
 
 const SWEEP_MS = 60_000;
+/** The same while there is more to do than is done at once. */
+const MORE_MS = 1_000;
 
 /**
  * Deletes segments that are of no more use: everybody is past their end, and nothing was written to them for as long as the
@@ -15,9 +18,11 @@ export class Retention {
   readonly #retentionMs: number;
   readonly #isPast: (segment: Segment) => boolean;
   readonly #log: Logger;
+  readonly #clearing: Clearing;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(directory: JournalDirectory, retentionMs: number, isPast: (segment: Segment) => boolean, log: Logger) {
+    this.#clearing = new Clearing(directory, log);
     this.#directory = directory;
     this.#retentionMs = retentionMs;
     this.#isPast = isPast;
@@ -25,8 +30,12 @@ export class Retention {
   }
 
   start(): void {
-    this.#timer = setInterval(() => this.sweep(performance.now(), Date.now()), SWEEP_MS);
-    this.#timer.unref();
+    this.#sweepIn(SWEEP_MS);
+  }
+
+  /** Files that were deleted because they were no segments, though they had the names of some. */
+  get cleared(): number {
+    return this.#clearing.cleared;
   }
 
   /**
@@ -49,6 +58,14 @@ export class Retention {
   }
 
   stop(): void {
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
+  }
+
+  #sweepIn(ms: number): void {
+    this.#timer = setTimeout(() => {
+      this.sweep(performance.now(), Date.now());
+      this.#sweepIn(this.#clearing.sweep() ? MORE_MS : SWEEP_MS);
+    }, ms);
+    this.#timer.unref();
   }
 }

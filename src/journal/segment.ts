@@ -4,13 +4,14 @@ import type { Identity } from "./identity.ts";
 
 /**
  * A segment: one file of the journal, named by the time bucket in which it was begun and the effective uid of its
- * writers, `<unix time / 600>.<euid>.ndjson`.
+ * writers, `<unix time / 600>.<euid>.ndjson`. When somebody else's file has that name, each process of the uid writes to one of
+ * its own, with 16 random hex digits before `.ndjson`.
  */
 
 /** Seconds of one time bucket. */
 export const BUCKET_SECONDS = 600;
 
-const NAME = /^(0|[1-9]\d{0,11})\.(0|[1-9]\d{0,9})\.ndjson$/;
+const NAME = /^(0|[1-9]\d{0,11})\.(0|[1-9]\d{0,9})(?:\.[0-9a-f]{16})?\.ndjson$/;
 
 /** A file with this much of nothing in it, and a hundredth of something at most, was made to keep a reader busy. */
 const MAX_HOLE = 1024n ** 3n;
@@ -54,8 +55,8 @@ export type FileFault = "symlink" | "not-a-file" | "hard-links" | "foreign-owner
 export function faultOf(stats: BigIntStats, euid: number): FileFault | undefined {
   if (stats.isSymbolicLink()) return "symlink";
   if (!stats.isFile()) return "not-a-file";
-  if (stats.nlink !== 1n) return "hard-links";
   if (Number(stats.uid) !== euid) return "foreign-owner";
+  if (stats.nlink !== 1n) return "hard-links";
   const filled = stats.blocks * 512n;
   if (stats.size - filled > MAX_HOLE && stats.size / MIN_DENSITY > filled) return "hole";
   return undefined;

@@ -570,5 +570,6 @@ export class Tail {
 }
 
 function inOrder(segments: Iterable<Segment>): Segment[] {
-  return [...segments].toSorted((a, b) => a.bucket - b.bucket);
+  // In one bucket, those with names of their own are older: the usual name is used as soon as it is free.
+  return [...segments].toSorted((a, b) => a.bucket - b.bucket || b.name.length - a.name.length);
 }

@@ -125,7 +125,8 @@ export async function run(
 
 /** The journal's records: segments by time bucket, then by writer, each in the order written. */
 export function readJournal(folder: string): JournalRecord[] {
-  const names = readdirSync(folder).filter((name) => name.endsWith(".ndjson"));
+  const files = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isFile());
+  const names = files.map(({ name }) => name).filter((name) => name.endsWith(".ndjson"));
   names.sort((a, b) => {
     const [bucketA = 0, uidA = 0] = a.split(".", 2).map(Number);
     const [bucketB = 0, uidB = 0] = b.split(".", 2).map(Number);

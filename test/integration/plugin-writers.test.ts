@@ -73,6 +73,29 @@ describe("writers of many uids at once", () => {
     }
     if (IS_ROOT) assert.equal(new Set(readdirSync(dovecot.journalDir).map((name) => name.split(".")[1])).size, 4);
   });
+
+  test(
+    "record all the same when somebody else has made files of the names of their next segments",
+    { skip: IS_ROOT ? false : "only root can give a file away" },
+    async () => {
+      dovecot.clearJournal();
+      const now = Math.floor(Date.now() / 600_000);
+      const made = users.flatMap(({ uid: owner }) => [now, now + 1].map((bucket) => `${bucket}.${owner}.ndjson`));
+      for (const name of made) {
+        writeFileSync(join(dovecot.journalDir, name), "");
+        chownSync(join(dovecot.journalDir, name), 64_099, 64_099);
+      }
+      const names = users.map(({ name }) => name);
+      await lmtpDeliver(dovecot, [{ to: names, mail: mail("taken", "<taken@x>") }]);
+      await deliverLda(dovecot, { user: names[0] ?? "", mail: mail("taken", "<taken-lda@x>") });
+      const told = dovecot.records().filter(({ event }) => event === "MessageNew");
+      for (const name of names)
+        assert.equal(told.filter(({ user }) => user === name).length, name === names[0] ? 2 : 1);
+      for (const name of made) assert.equal(statSync(join(dovecot.journalDir, name)).size, 0);
+      await waitFor("the log", () => dovecot.log().includes("It belongs to uid 64099"));
+      assert.doesNotMatch(dovecot.log(), /Error: .*openchange/);
+    },
+  );
 });
 
 describe("on a small file system", { skip: IS_ROOT ? false : "only root can mount one" }, () => {
@@ -246,16 +269,36 @@ describe("the journal's writer", () => {
   );
 
   test(
-    "names the owner of a file that stands in its place in a directory with the sticky bit",
+    "goes round a file in its place in a directory with the sticky bit, and names its owner",
     { skip: IS_ROOT ? false : "only root can give a file away" },
     async () => {
       chmodSync(folder, 0o3733);
       writeFileSync(segment(65_534), "");
       chownSync(segment(65_534), 64_001, 64_001);
-      assert.match((await appendAsNobody(folder)).stderr, /belongs to uid 64001.*remove it/);
+      const result = await appendAsNobody(folder);
+      assert.equal(errors(result).length, 1, result.stderr);
+      assert.match(result.stderr, /Warning: .*belongs to uid 64001.*remove it if it stays/);
+      assert.deepEqual(numbers(), [0, 1, 2]);
+      const own = readdirSync(folder).find((name) => join(folder, name) !== segment(65_534)) ?? "";
+      assert.match(own, /^\d+\.65534\.[0-9a-f]{16}\.ndjson$/);
+      assert.ok(result.stderr.includes(`recorded in ${join(folder, own)}`));
+      const { uid: owner, nlink, mode } = statSync(join(folder, own));
+      assert.deepEqual([owner, nlink, mode & 0o777], [65_534, 1, 0o640]);
       cleanUp();
     },
   );
+
+  test("takes another name in each process, so that none can be made in advance, and the usual one when that is free", async () => {
+    mkdirSync(segment());
+    await append("plain");
+    await append("plain");
+    assert.equal(readdirSync(folder).length, 3, "one of each process, and what is in the way");
+    rmSync(segment(), { recursive: true });
+    await append("plain");
+    assert.equal(statSync(segment()).isFile(), true);
+    assert.deepEqual(numbers().length, 9);
+    cleanUp();
+  });
 
   test("does not mind a clock that goes back", async () => {
     const result = await append("clock");
@@ -289,12 +332,16 @@ describe("the journal's writer", () => {
     }),
   };
   for (const [what, make] of Object.entries(foreign)) {
-    test(`refuses ${what} in its segment's place without waiting, with one error line`, async () => {
+    test(`goes round ${what} in its segment's place without waiting, with one line in the log`, async () => {
       make(segment());
       const result = await append("plain");
       assert.equal(result.code, 0);
       assert.equal(errors(result).length, 1, result.stderr);
-      assert.match(result.stderr, /Not a regular file.*remove it/);
+      assert.match(
+        result.stderr,
+        /Warning: .*(not a regular file|several hard links|belongs to uid 64001).*recorded in .*\.[0-9a-f]{16}\.ndjson until .*remove it/,
+      );
+      assert.deepEqual(numbers(), [0, 1, 2]);
       if (what.includes("link")) assert.equal(readFileSync(join(folder, "target"), "utf8"), "");
       cleanUp();
     });

@@ -6,6 +6,7 @@ describe("a segment's name", () => {
   it("is a time bucket and a uid", () => {
     assert.deepEqual(parseSegmentName("2992421.1000.ndjson"), { bucket: 2_992_421, euid: 1000 });
     assert.deepEqual(parseSegmentName("0.0.ndjson"), { bucket: 0, euid: 0 });
+    assert.deepEqual(parseSegmentName("2992421.1000.00112233445566ff.ndjson"), { bucket: 2_992_421, euid: 1000 });
     assert.deepEqual(parseSegmentName("1.4294967295.ndjson"), { bucket: 1, euid: 4_294_967_295 });
   });
 
@@ -21,6 +22,10 @@ describe("a segment's name", () => {
       "1.02.ndjson",
       "-1.2.ndjson",
       "a.2.ndjson",
+      "1.2..ndjson",
+      "1.2.00112233445566f.ndjson",
+      "1.2.00112233445566FF.ndjson",
+      "1.2.00112233445566ff.00112233445566ff.ndjson",
     ];
     for (const name of [
       ...others,

@@ -88,6 +88,16 @@ describe("reading the journal", () => {
     await waitFor("the new segment", () => reader.users.includes("u1001"));
   });
 
+  it("reads segments with names of their own, and in one bucket before the usual one, which was not free before", async () => {
+    journal.append(segmentName(7), line({ user: "c" }));
+    journal.append(segmentName(7).replace("ndjson", "00112233445566ff.ndjson"), line({ user: "b" }));
+    journal.append(segmentName(6), line({ user: "a" }));
+    const reader = await journal.read();
+    assert.deepEqual(reader.users, ["a", "b", "c"]);
+    journal.append(segmentName(7).replace("ndjson", "ff00112233445566.ndjson"), line({ user: "d" }));
+    await waitFor("what comes", () => reader.users.length === 4);
+  });
+
   it("reads what a clock that stepped back appends to an old bucket", async () => {
     journal.append(segmentName(100), line({ user: "old" }));
     journal.append(segmentName(200), line({ user: "new" }));
