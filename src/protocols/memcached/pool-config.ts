@@ -43,7 +43,8 @@ export interface NamedFile {
 /**
  * The state that libmemcached is in between two statements of a string. The order of statements matters: the points of
  * consistent distribution are made anew when a server is added, when the distribution is set and when hosts are to be
- * sorted, with the hash of that moment; and whether they are weighted is decided when a server is added.
+ * sorted, with the hash of that moment; and whether they are weighted is decided when a server is added. Here the hash is
+ * noted at these moments; sorting and the points, which cost, are done once at the end.
  */
 export class PoolConfigBuilder {
   /** Servers that a string may name. */
@@ -67,7 +68,7 @@ export class PoolConfigBuilder {
     if (server.weight > 1 && this.#config.distribution === "consistent") {
       this.#config.weighted = true;
     }
-    this.#makePoints();
+    this.#notePoints();
     return true;
   }
 
@@ -81,12 +82,12 @@ export class PoolConfigBuilder {
     if (distribution === "consistent") {
       this.#config.weighted = false;
     }
-    this.#makePoints();
+    this.#notePoints();
   }
 
   sortHosts(): void {
     this.#config.sortHosts = true;
-    this.#makePoints();
+    this.#notePoints();
   }
 
   set(
@@ -125,13 +126,11 @@ export class PoolConfigBuilder {
   }
 
   build(): PoolConfig {
-    return { ...this.#config, servers: [...this.#servers] };
+    const servers = this.#config.sortHosts ? this.#servers.toSorted(compareServers) : [...this.#servers];
+    return { ...this.#config, servers };
   }
 
-  #makePoints(): void {
-    if (this.#config.sortHosts) {
-      this.#servers.sort(compareServers);
-    }
+  #notePoints(): void {
     this.#config.pointsHash = this.#config.hash;
   }
 }
