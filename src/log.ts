@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { pino, type Logger } from "pino";
 import { PinoPretty } from "pino-pretty";
 import { printableCopy } from "./printable.ts";
@@ -46,6 +47,8 @@ export function createLog(options: { level: LogLevel; format: LogFormat }): Logg
 const AGAIN_MS = 60 * 60_000;
 const MAX_CAUSES = 10_000;
 const MAX_CAUSES_OF_ONE = 100;
+/** Characters. A longer cause, such as one with the name of a folder, is remembered by its hash. */
+const MAX_CAUSE = 256;
 
 /**
  * Remembers what was logged, so that a cause is told once an hour and not per record. No more than 10,000 causes are told in
@@ -58,10 +61,11 @@ export class Once {
   readonly #blamed = new Map<number, { readonly since: number; count: number }>();
 
   /**
-   * True the first time in an hour that it is asked for `key`.
+   * True the first time in an hour that it is asked for `cause`.
    * @param uid who is to blame, when that is somebody who is not trusted
    */
-  first(key: string, uid?: number): boolean {
+  first(cause: string, uid?: number): boolean {
+    const key = keyOf(cause);
     const now = performance.now();
     const blamed = uid === undefined ? undefined : this.#blame(uid, now);
     if (blamed !== undefined && blamed.count >= MAX_CAUSES_OF_ONE) return false;
@@ -80,8 +84,8 @@ export class Once {
   }
 
   /** The cause is over: when it comes back, it is told again. @returns whether it was told */
-  forget(key: string): boolean {
-    return this.#told.delete(key);
+  forget(cause: string): boolean {
+    return this.#told.delete(keyOf(cause));
   }
 
   #blame(uid: number, now: number): { count: number } {
@@ -97,4 +101,8 @@ export class Once {
     }
     return blamed;
   }
+}
+
+function keyOf(cause: string): string {
+  return cause.length > MAX_CAUSE ? createHash("sha1").update(cause).digest("base64") : cause;
 }

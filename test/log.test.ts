@@ -61,6 +61,22 @@ describe("what is logged once", () => {
     assert.deepEqual([told(33), told()], [100, 1_000]);
   });
 
+  it("is remembered by little, however long the cause", () => {
+    // Without that, the causes would take 300 MB.
+    const script = `
+      import { Once } from ${JSON.stringify(join(ROOT, "src/log.ts"))};
+      const once = new Once();
+      const cause = (index) => Buffer.alloc(1_000_000, "x" + index).toString("latin1");
+      for (let index = 0; index < 300; index++) if (!once.first(cause(index))) throw new Error("not the first");
+      if (once.first(cause(7))) throw new Error("twice");
+      once.forget(cause(7));
+      if (!once.first(cause(7))) throw new Error("not forgotten");
+    `;
+    const command = ["--max-old-space-size=128", "--import", "tsx", "--input-type=module", "-e", script];
+    const { status, stderr } = spawnSync(process.execPath, command, { cwd: ROOT, encoding: "utf8" });
+    assert.equal(status, 0, stderr);
+  });
+
   it("is bounded in an hour, however many causes there are", (t) => {
     let now = 0;
     t.mock.method(performance, "now", () => now);

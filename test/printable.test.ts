@@ -48,6 +48,12 @@ describe("printable text", () => {
     assert.equal(JSON.parse(json("\u009b\u202e\ud800")), "\u009b\u202e\ud800");
   });
 
+  it("is logged up to 4,096 characters, with how long it is", () => {
+    const { host } = printableCopy({ host: "x".repeat(1_000_000) }) as { host: string };
+    assert.equal(host, `${"x".repeat(4_096)}… (1000000 characters)`);
+    assert.equal(printableCopy("x".repeat(4_096)), "x".repeat(4_096));
+  });
+
   it("copies what is logged, at any depth", () => {
     const value = { host: "a\x1b", list: ["\u009b", 1, null, undefined], deep: { "k\x07": true } };
     assert.deepEqual(printableCopy(value), {

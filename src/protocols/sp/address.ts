@@ -12,6 +12,10 @@ export const anyHost = "*";
 /** Linux's `sun_path` has 108 bytes, one of them for the NUL (unix(7)). */
 const maxPathBytes = 107;
 const maxPort = 65_535;
+/** Characters; the longest host name has 253. */
+const maxAddress = 1024;
+/** Characters of an address that an error shows. */
+const maxShown = 300;
 const hostName = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?$/i;
 
 /**
@@ -20,6 +24,7 @@ const hostName = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-
  * without its brackets. `ERR_SP_ADDRESS` for anything else.
  */
 export function parseAddress(text: string, use: "connect" | "bind" = "connect"): SpAddress {
+  if (text.length > maxAddress) throw invalid(text, `an address has at most ${maxAddress} characters`);
   if (text.startsWith("tcp://")) return parseTcp(text, text.slice("tcp://".length), use);
   if (text.startsWith("ipc://")) return parseIpc(text, text.slice("ipc://".length));
   throw invalid(text, "only tcp:// and ipc:// reach another process");
@@ -81,5 +86,6 @@ function parseIpc(text: string, path: string): SpAddress {
 }
 
 function invalid(text: string, reason: string): SpError {
-  return new SpError("ERR_SP_ADDRESS", `${JSON.stringify(text)} is not a usable address: ${reason}`);
+  const shown = text.length > maxShown ? `${text.slice(0, maxShown)}…` : text;
+  return new SpError("ERR_SP_ADDRESS", `${JSON.stringify(shown)} is not a usable address: ${reason}`);
 }

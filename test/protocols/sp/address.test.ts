@@ -56,6 +56,20 @@ describe("an address", () => {
     });
   }
 
+  for (const [what, text, message] of [
+    ["a host that is too long", `tcp://${"x".repeat(1_000_000)}:1`, /^"tcp:\/\/x{294}…" is not .* at most 1024 char/],
+    [
+      "a zone that is too long",
+      `tcp://[fe80::1%${"x".repeat(1_024)}]:1`,
+      /^"tcp:[^"]{297}" is not .* at most 1024 char/,
+    ],
+    ["a host that is no name", `tcp://${"x".repeat(1_000)}:1`, /^"tcp:\/\/x{294}…" is not .* the host must be a name/],
+  ] as const) {
+    it(`with ${what} is refused, with an error that shows the beginning of it`, () => {
+      assert.throws(() => parseAddress(text), { code: "ERR_SP_ADDRESS", canRetry: false, message });
+    });
+  }
+
   it("is read or refused, whatever the text", () => {
     fc.assert(
       fc.property(

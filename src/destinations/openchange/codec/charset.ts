@@ -1,9 +1,13 @@
 import iconv from "iconv-lite";
 import { isAscii } from "node:buffer";
 import { OcnotifyError } from "../../../errors.ts";
+import { shortened } from "../../../printable.ts";
 
 /** Samba's "dos charset" unless smb.conf says otherwise (smb.conf(5)). */
 export const defaultCharset = "cp850";
+
+/** Characters of a text that an error shows. */
+const maxShown = 200;
 
 /** How text is written: exactly or not at all. */
 export interface Spelling {
@@ -48,7 +52,7 @@ export function charset(name: string = defaultCharset): Charset {
         throw new OcnotifyError("ERR_CHARSET", inexpressible(text, field, name));
       }
       if (bytes.includes(0)) {
-        throw new OcnotifyError("ERR_CHARSET", `${field} ${JSON.stringify(text)} has a NUL, which would end it early`);
+        throw new OcnotifyError("ERR_CHARSET", `${field} ${quoted(text)} has a NUL, which would end it early`);
       }
       return bytes;
     },
@@ -58,16 +62,20 @@ export function charset(name: string = defaultCharset): Charset {
       const text = iconv.decode(input, name, { stripBOM: false });
       // Where U+FFFD is a character, only the way back tells whether it stands for bytes that mean nothing.
       if (lacks(text) || (text.includes("\ufffd") && !iconv.encode(text, name).equals(input))) {
-        throw new OcnotifyError("ERR_CHARSET", `${field} ${input.toString("hex")} is not ${name}`);
+        throw new OcnotifyError("ERR_CHARSET", `${field} ${shortened(input.toString("hex"), maxShown)} is not ${name}`);
       }
       return text;
     },
   };
 }
 
+function quoted(text: string): string {
+  return JSON.stringify(shortened(text, maxShown));
+}
+
 function inexpressible(text: string, field: string, name: string): string {
   return (
-    `${field} ${JSON.stringify(text)} cannot be written in ${name}, the server's "dos charset": set one in its smb.conf ` +
+    `${field} ${quoted(text)} cannot be written in ${name}, the server's "dos charset": set one in its smb.conf ` +
     "that has these characters, such as cp1252 or cp932 (Samba refuses utf8), and the same one here. " +
     "A folder has its name in modified UTF-7, which any charset has"
   );
