@@ -6,6 +6,8 @@ import { connectPush } from "../protocols/sp/push-connection.ts";
 import { fault, ok, warning, type Finding } from "./finding.ts";
 
 const CONNECT_TIMEOUT_MS = 5_000;
+/** Hosts that are tried, all at once. A longer record is mostly of dead ones, and those who registered last stand last. */
+const MAX_TRIED = 100;
 /** The strings are the operator's own, so what they name may be read. */
 const options = { readFile: (path: string) => readFileSync(path, "utf8") };
 
@@ -67,7 +69,16 @@ export async function checkUser(
       ),
     );
   }
-  const answers = [...hosts].map(async (host) => {
+  if (hosts.size > MAX_TRIED) {
+    findings.push(
+      warning(
+        "user",
+        `${hosts.size} hosts are registered for ${name}: the last ${MAX_TRIED} of them are tried here`,
+        `mostly the others are dead and never unregistered: remove_refused_after takes them out. Or ${flushing(name)}`,
+      ),
+    );
+  }
+  const answers = [...hosts].slice(-MAX_TRIED).map(async (host) => {
     try {
       const connection = await connectPush(host, { connectTimeoutMs: CONNECT_TIMEOUT_MS });
       connection.end();
