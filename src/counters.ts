@@ -120,8 +120,8 @@ export const DESTINATION_COUNTERS: Readonly<Record<DestinationCounter, Counter>>
     "ocnotify list --username <user> shows it: correct what the server registers, and ocnotify flush --username <user>",
   ),
   "dropped.bad-record": warning(
-    "notifications of users whose record in memcached cannot be decoded",
-    "ocnotify flush --username <user>, for the users that journalctl -u ocnotify names",
+    "notifications of users whose record in memcached cannot be decoded or is longer than 256 KiB, and of those with more than 1,024 hosts, notifications to all but the last 1,024",
+    "set remove_refused_after where many hosts of a record are dead; else ocnotify flush --username <user>, for the users that journalctl -u ocnotify names",
   ),
   "dropped.bad-resolver": warning(
     "notifications of users who cannot be looked up",

@@ -380,6 +380,56 @@ describe("more hosts than may be connected at once", () => {
   });
 });
 
+describe("a record that is no record of a user's few hosts", () => {
+  test("but too long, or with an address too long, costs its own user's notifications alone", async (t) => {
+    const w = await world(t);
+    const peer = await w.receiver("jdoe");
+    const daemon = await w.start();
+    const long = `tcp://${"x".repeat(300_000)}:1`;
+    await w.setRecord("long", encodeResolverRecord([long]));
+    await w.setRecord("odd", encodeResolverRecord([long.slice(0, 200_000), peer.address]));
+    const users = ["long", "odd", "jdoe"];
+    for (let mail = 1; mail <= 5; mail++) w.workspace.write(...users.map((user) => ({ user, uids: String(mail) })));
+    assert.equal((await received(peer, 10)).length, 10);
+    await w.allDone();
+    const { dropped, lookupFailures } = await w.status();
+    assert.deepEqual(
+      { dropped, lookupFailures },
+      { dropped: { "bad-record": 5, "bad-address": 5 }, lookupFailures: 0 },
+    );
+    const errors = daemon.log().filter(({ level }) => level === "error");
+    assert.match(errors.find(({ cn }) => cn === "long")?.msg ?? "", /30001[0-9] bytes, over the limit of 262144/);
+    assert.match(errors.find(({ cn }) => cn === "odd")?.msg ?? "", /"tcp:\/\/x{294}…" .* at most 1024 characters/);
+    assert.ok(daemon.log().every((line) => JSON.stringify(line).length < 5_000));
+  });
+
+  test("but of 1,100 has the last 1,024 notified, the others counted and logged once", async (t) => {
+    const w = await world(t);
+    const peer = await w.receiver("jdoe");
+    const port = peer.address.split(":").at(-1);
+    // Each address of the loopback network is a host of its own; this one is told, and nobody listens at the others.
+    const hosts = Array.from({ length: 1_100 }, (_, index) => `tcp://127.0.${index >> 8}.${index & 255}:${port}`);
+    await w.setRecord("many", encodeResolverRecord([peer.address, ...hosts.slice(2)]));
+    const daemon = await w.start({ retry_first: "5s", retry_most: "5s" });
+    w.workspace.write({ user: "many" });
+    await daemon.logged("the line", ({ msg }) =>
+      /only the last 1024 hosts of the user's record are notified/.test(msg),
+    );
+    await waitFor("its hosts", async () => (await w.status()).hosts === 1_024, PATIENCE_MS);
+    const { dropped } = await w.status();
+    assert.deepEqual(dropped, { "bad-record": 1_099 - 1_024 });
+    w.workspace.write({});
+    assert.deepEqual(await received(peer, 1), [newMailBytes("1.eml")]);
+    w.workspace.write({ user: "many" });
+    await waitFor(
+      "the drops",
+      async () => (await w.status()).dropped["bad-record"] === 2 * (1_099 - 1_024),
+      PATIENCE_MS,
+    );
+    assert.equal(daemon.log().filter(({ msg }) => /hosts of the user's record/.test(msg)).length, 1);
+  });
+});
+
 describe("a host that refuses", { concurrency: 4 }, () => {
   test("for longer than remove_refused_after is taken out of the record, once, with a line in the log", async (t) => {
     const w = await world(t);

@@ -16,7 +16,7 @@ export type DropReason =
   | "no-uid"
   /** The host's address is not one that can be connected to. */
   | "bad-address"
-  /** The resolver's record for the user does not decode. */
+  /** The resolver's record for the user does not decode, is too long, or has more hosts than are notified. */
   | "bad-record"
   /** The resolver string, or the key that it gives, is not usable. */
   | "bad-resolver"

@@ -1,9 +1,10 @@
 import { Backoff } from "../../backoff.ts";
-import type { StoredValue } from "../../protocols/memcached/request.ts";
+import { MemcachedError } from "../../protocols/memcached/errors.ts";
 import type { MemcachedServer } from "../../protocols/memcached/server.ts";
 import { Queue } from "../../queue.ts";
 import type { Writer } from "../destination.ts";
-import { NOBODY, type HostLists } from "./host-lists.ts";
+import { NOBODY, type HostList, type HostLists } from "./host-lists.ts";
+import { namingUser } from "./resolver.ts";
 import type { Job, Route } from "./route.ts";
 
 const FIRST_RETRY_MS = 100;
@@ -12,9 +13,9 @@ const MOST_RETRY_MS = 5_000;
 const AGAIN_MS = 1_000;
 
 export interface LookupEvents {
-  /** A route's key was looked up: its hosts are known, and these jobs can go. */
-  found(route: Route, jobs: readonly Job[]): void;
-  /** The value is no record of hosts: nobody can be told of these jobs. */
+  /** A route's key was looked up: its hosts are known, and these jobs can go. `omitted` hosts of its record are left out. */
+  found(route: Route, jobs: readonly Job[], omitted: number): void;
+  /** The value is no record of hosts, or is too long for one: nobody can be told of these jobs. */
   undecodable(route: Route, jobs: readonly Job[], error: Error): void;
   /** The server gave no answer; everything waits for the next try, but for what is taken with `takeIf`. */
   failed(lookups: Lookups, error: Error): void;
@@ -54,6 +55,8 @@ export class Lookups {
   #startTold: number | undefined;
   readonly #backoff = new Backoff(FIRST_RETRY_MS, MOST_RETRY_MS);
   #asking = false;
+  /** Keys of the next request, at most: fewer after one was not answered in time. */
+  #most = Infinity;
   #failing = false;
   #scheduled: NodeJS.Immediate | undefined;
   #retry: NodeJS.Timeout | undefined;
@@ -124,7 +127,7 @@ export class Lookups {
 
   async #ask(): Promise<void> {
     const routes: Route[] = [];
-    const { batch } = this.#settings;
+    const batch = Math.min(this.#settings.batch, this.#most);
     this.#take(this.#queue, batch, routes);
     // Beside the others, so that neither holds up the other.
     const due = Math.min(batch, this.#due, this.#again.length);
@@ -138,17 +141,29 @@ export class Lookups {
   async #askFor(routes: readonly Route[]): Promise<void> {
     const askedAt = performance.now();
     this.#asking = true;
+    const unanswered = byKey(routes);
     try {
-      const values = await this.server.getMany(routes.map((route) => route.key));
-      const hasMisses = values.size < routes.length && this.#settings.graceMs > 0;
+      await this.server.getEach([...unanswered.keys()], (key, found) => {
+        if (this.#closed) return;
+        const value = found instanceof MemcachedError ? found : found.value;
+        // Answered as it comes: a thousand long values are never held together.
+        for (const route of unanswered.get(key) ?? []) this.#answered(route, value, askedAt);
+        unanswered.delete(key);
+      });
+      const hasMisses = unanswered.size > 0 && this.#settings.graceMs > 0;
       const startedAt = hasMisses ? await this.server.startedAt() : undefined;
       this.#asking = false;
       if (this.#closed) return;
-      this.#answered(routes, values, askedAt, this.#isYoung(startedAt, askedAt));
+      this.#recovered();
+      this.#missed([...unanswered.values()].flat(), askedAt, this.#isYoung(startedAt, askedAt));
     } catch (error) {
       this.#asking = false;
       if (this.#closed) return;
-      this.#queue.putBack(routes);
+      this.#queue.putBack([...unanswered.values()].flat());
+      // The values may be so long that a whole batch of them cannot come in time.
+      if ((error as MemcachedError).code === "ERR_MEMCACHED_TIMEOUT") {
+        this.#most = Math.ceil(Math.min(this.#settings.batch, this.#most) / 8);
+      }
       this.#failing = true;
       this.#retry = setTimeout(() => {
         this.#retry = undefined;
@@ -192,42 +207,57 @@ export class Lookups {
     }, AGAIN_MS);
   }
 
-  #answered(
-    routes: readonly Route[],
-    values: ReadonlyMap<string, StoredValue>,
-    askedAt: number,
-    isYoung: boolean,
-  ): void {
+  #recovered(): void {
     this.#backoff.reset();
-    if (this.#failing) {
-      this.#failing = false;
-      this.#events.recovered(this);
+    this.#most *= 2;
+    if (!this.#failing) return;
+    this.#failing = false;
+    this.#events.recovered(this);
+  }
+
+  #missed(routes: readonly Route[], askedAt: number, isYoung: boolean): void {
+    if (!isYoung) {
+      for (const route of routes) this.#answered(route, undefined, askedAt);
+      return;
     }
-    const missing = isYoung ? routes.filter((route) => !values.has(route.key)) : [];
-    for (const route of missing) {
+    for (const route of routes) {
       route.again = true;
       this.#again.push(route);
     }
-    if (missing.length > 0) this.#events.notYet(this, missing);
-    const found = isYoung ? routes.filter((route) => values.has(route.key)) : routes;
-    for (const route of found) {
-      const { waiting } = route;
-      // The answer is for those that waited when it was asked, and for what came since but had been seen before.
-      const after = waiting.findIndex(({ record }, index) => index >= route.asked && record.stretch.seenAt > askedAt);
-      const jobs = waiting.splice(0, after === -1 ? waiting.length : after);
-      route.queued = waiting.length > 0;
-      if (route.queued) this.#queue.push(route);
-      const value = values.get(route.key)?.value;
-      let hosts: readonly string[];
-      try {
-        hosts = value === undefined ? NOBODY : this.#hostLists.of(route.cn, value);
-      } catch (error) {
-        // Not an answer, so that the next look-up says it again.
-        this.#events.undecodable(route, jobs, error as Error);
-        continue;
-      }
-      route.answer(hosts, askedAt);
-      this.#events.found(route, jobs);
-    }
+    if (routes.length > 0) this.#events.notYet(this, routes);
   }
+
+  /** @param value undefined when nobody is registered */
+  #answered(route: Route, value: Buffer | MemcachedError | undefined, askedAt: number): void {
+    const { waiting } = route;
+    // The answer is for those that waited when it was asked, and for what came since but had been seen before.
+    const after = waiting.findIndex(({ record }, index) => index >= route.asked && record.stretch.seenAt > askedAt);
+    const jobs = waiting.splice(0, after === -1 ? waiting.length : after);
+    route.queued = waiting.length > 0;
+    if (route.queued) this.#queue.push(route);
+    let list: HostList;
+    try {
+      if (value instanceof MemcachedError) throw namingUser(route.cn, value);
+      list = value === undefined ? NOBODY : this.#hostLists.of(route.cn, value);
+    } catch (error) {
+      // Not an answer, so that the next look-up says it again.
+      this.#events.undecodable(route, jobs, error as Error);
+      return;
+    }
+    route.answer(list, askedAt);
+    this.#events.found(route, jobs, list.omitted);
+    route.forgetLong();
+  }
+}
+
+/** Several users may have one key. */
+function byKey(routes: readonly Route[]): Map<string, Route[]> {
+  const groups = new Map<string, Route[]>();
+  for (const route of routes) {
+    const { key } = route;
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [route]);
+    else group.push(route);
+  }
+  return groups;
 }

@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import type { EventName, MailboxEvent } from "../../event.ts";
 import { Once, type Logger } from "../../log.ts";
 import { NameLookups } from "../../name-lookups.ts";
+import { shortened } from "../../printable.ts";
 import { parseAddress, type SpAddress } from "../../protocols/sp/address.ts";
 import type { SpError } from "../../protocols/sp/errors.ts";
 import type {
@@ -146,8 +147,9 @@ export class OpenChange implements Destination {
     this.#routes = new Routes(
       { ...settings, names: this.#names },
       {
-        found: (route, jobs) => {
+        found: (route, jobs, omitted) => {
           this.#lookedUp(jobs.length);
+          if (omitted > 0) this.#tooManyHosts(route, jobs, omitted);
           for (const job of jobs) this.#send(job, route);
         },
         undecodable: (route, jobs, error) => this.#undecodable(route, jobs, error),
@@ -256,6 +258,15 @@ export class OpenChange implements Destination {
     for (const job of jobs) this.#answer(job.record);
   }
 
+  #tooManyHosts({ cn, hosts }: Route, jobs: readonly Job[], omitted: number): void {
+    this.#drop("bad-record", jobs.length * omitted);
+    if (!this.#once.first(`hosts ${cn}`, blamed(jobs[0]?.record.stretch.writer))) return;
+    this.#log.error(
+      { cn, hosts: hosts.length + omitted, notified: hosts.length },
+      `only the last ${hosts.length} hosts of the user's record are notified: mostly the others are dead and never unregistered. remove_refused_after takes them out; to clear the record: ocnotify flush --username ${cn}. A server of OpenChange registers again only when Outlook connects again`,
+    );
+  }
+
   #send(job: Job, route: Route): void {
     const { hosts } = route;
     if (hosts.length === 0) {
@@ -320,9 +331,10 @@ export class OpenChange implements Destination {
       const address = parseAddress(host);
       endpoint = new Endpoint(host, address, this.#endpointSettings(address, route), this.#endpointEvents);
     } catch (error) {
-      if (this.#once.first(`bad-address ${route.cn} ${host}`, blamed(writer))) {
-        const message = `user ${route.cn} has a host that cannot be used: ${(error as Error).message}`;
-        this.#log.error({ cn: route.cn, host }, message);
+      const { message } = error as Error;
+      if (this.#once.first(`bad-address ${route.cn} ${message}`, blamed(writer))) {
+        const { cn } = route;
+        this.#log.error({ cn, host: shortened(host, 300) }, `user ${cn} has a host that cannot be used: ${message}`);
       }
       return undefined;
     }

@@ -2,9 +2,10 @@ import type { LookupFunction } from "node:net";
 import { OcnotifyError } from "../../errors.ts";
 import { parseConfigString, type ConfigStringOptions } from "../../protocols/memcached/config-string.ts";
 import { changeValue, MAX_CHANGE_ROUNDS } from "../../protocols/memcached/change-value.ts";
+import { MemcachedError } from "../../protocols/memcached/errors.ts";
 import { MemcachedPool } from "../../protocols/memcached/pool.ts";
 import { charset, type Charset } from "./codec/charset.ts";
-import { decodeResolverRecord, distinctHosts, encodeResolverRecord } from "./codec/resolver-record.ts";
+import { decodeResolverRecord, distinctHosts, encodeResolverRecord, spelledHosts } from "./codec/resolver-record.ts";
 
 const KEY_PREFIX = "resolver:";
 
@@ -34,6 +35,8 @@ export interface ResolverOptions extends ConfigStringOptions {
   charset?: string;
   /** How names of memcacheds are looked up; Node's own way by default. */
   lookup?: LookupFunction;
+  /** The longest record in bytes; 8 MiB by default. */
+  maxRecordSize?: number;
 }
 
 /**
@@ -52,35 +55,58 @@ export class Resolver {
    */
   constructor(configuration: string, options: ResolverOptions = {}) {
     this.#strings = charset(options.charset);
-    this.pool = new MemcachedPool(parseConfigString(configuration, options), { lookup: options.lookup });
+    const { lookup, maxRecordSize: maxValueSize } = options;
+    this.pool = new MemcachedPool(parseConfigString(configuration, options), {
+      lookup,
+      ...(maxValueSize !== undefined && { maxValueSize }),
+    });
   }
 
   /**
    * The addresses registered for a user, each once; none when nobody is.
    * @throws MemcachedError when the memcached of this key gives no answer; OcnotifyError ERR_RESOLVER_RECORD when
-   * the record does not decode
+   * the record is too long or does not decode
    */
   async hosts(cn: string): Promise<string[]> {
     const key = resolverKey(cn);
-    const found = await this.pool.serverFor(key).gets(this.pool.wireKey(key));
+    const found = await this.pool
+      .serverFor(key)
+      .gets(this.pool.wireKey(key))
+      .catch((error: unknown) => {
+        throw namingUser(cn, error);
+      });
     return found === undefined ? [] : distinctHosts(decodeHosts(cn, found.value, this.#strings));
   }
 
   /**
-   * Which of these users have not got this host in their record. Not those whose memcached was started less than
-   * `graceMs` ago: the host may only not have registered again.
-   * @throws MemcachedError when one of their memcacheds gives no answer, OcnotifyError ERR_RESOLVER_RECORD
+   * Which of these hosts are not in the record of the user for whom they are asked for. None of a user whose record cannot be
+   * read, or whose memcached was started less than `graceMs` ago: the host may only not have registered again. Never rejects.
+   * @param asked hosts by the user's name
    */
-  async unregisteredAt(host: string, cns: readonly string[], graceMs: number): Promise<ReadonlySet<string>> {
-    const keys = cns.map((cn) => [resolverKey(cn), cn] as const);
+  async unregistered(
+    asked: ReadonlyMap<string, ReadonlySet<string>>,
+    graceMs: number,
+  ): Promise<Map<string, ReadonlySet<string>>> {
+    const cnsOf = new Map<string, string[]>();
+    for (const cn of asked.keys()) {
+      const key = resolverKey(cn);
+      cnsOf.set(key, [...(cnsOf.get(key) ?? []), cn]);
+    }
+    const unregistered = new Map(asked);
     const askedMs = performance.now();
-    const { values, failures } = await this.pool.getMany(keys.map(([key]) => key));
-    for (const error of failures.values()) throw error;
-    const unregistered = new Set<string>();
-    for (const [key, cn] of keys) {
-      const value = values.get(key);
-      if (value !== undefined && decodeHosts(cn, value, this.#strings).includes(host)) continue;
-      if (graceMs === 0 || askedMs - (await this.pool.serverFor(key).startedAt()) >= graceMs) unregistered.add(cn);
+    const failures = await this.pool.getEach([...cnsOf.keys()], (key, value) => {
+      const spelled = spelledHosts(value);
+      const registered = spelled && new Set(spelled);
+      for (const cn of cnsOf.get(key) ?? []) {
+        const missing = [...(asked.get(cn) ?? [])].filter((host) => registered?.has(this.#spelled(host)) === false);
+        if (missing.length > 0) unregistered.set(cn, new Set(missing));
+        else unregistered.delete(cn);
+      }
+    });
+    for (const [key, cns] of cnsOf) {
+      if (!cns.some((cn) => unregistered.has(cn))) continue;
+      const isKnown = !failures.has(key) && (graceMs === 0 || askedMs - (await this.#startOf(key)) >= graceMs);
+      if (!isKnown) for (const cn of cns) unregistered.delete(cn);
     }
     return unregistered;
   }
@@ -123,6 +149,19 @@ export class Resolver {
     this.pool.close();
   }
 
+  /** One byte in a character. */
+  #spelled(host: string): string {
+    return this.#strings.encode(host, "host").toString("latin1");
+  }
+
+  /** When the memcached of a key was started; as if just now when it gives no answer. */
+  #startOf(key: string): Promise<number> {
+    return this.pool
+      .serverFor(key)
+      .startedAt()
+      .catch(() => Infinity);
+  }
+
   /** @returns whether the record had to be changed */
   async #change(cn: string, change: (hosts: string[]) => string[]): Promise<boolean> {
     const changed = await changeValue(this.pool, resolverKey(cn), (value) => {
@@ -131,6 +170,8 @@ export class Resolver {
       return after === before
         ? undefined
         : { value: encodeResolverRecord(after, this.#strings), empty: after.length === 0 };
+    }).catch((error: unknown) => {
+      throw namingUser(cn, error);
     });
     if (changed !== undefined) return changed;
     throw new OcnotifyError(
@@ -142,16 +183,32 @@ export class Resolver {
 }
 
 /** The hosts of a record's bytes. @throws OcnotifyError ERR_RESOLVER_RECORD, which names the user and the bytes */
-export function decodeHosts(cn: string, value: Buffer, strings: Charset): string[] {
+function decodeHosts(cn: string, value: Buffer, strings: Charset): string[] {
   try {
     return decodeResolverRecord(value, strings);
   } catch (error) {
-    const bytes = value.length > 64 ? `${value.toString("hex", 0, 64)}…` : value.toString("hex");
-    throw new OcnotifyError(
-      "ERR_RESOLVER_RECORD",
-      `the resolver's record for ${cn} is not one of version 1 (${(error as Error).message}): ${bytes}. ` +
-        `If nothing else uses that key, clear it: ocnotify flush --username ${cn}`,
-      { cause: error },
-    );
+    throw undecodable(cn, value, error as Error);
   }
+}
+
+/** The error for a record that does not decode. */
+export function undecodable(cn: string, value: Buffer, cause: Error): OcnotifyError {
+  const bytes = value.length > 64 ? `${value.toString("hex", 0, 64)}…` : value.toString("hex");
+  return new OcnotifyError(
+    "ERR_RESOLVER_RECORD",
+    `the resolver's record for ${cn} is not one of version 1 (${cause.message}): ${bytes}. ` +
+      `If nothing else uses that key, clear it: ocnotify flush --username ${cn}`,
+    { cause },
+  );
+}
+
+/** The error for a record that is too long; any other error as it is. */
+export function namingUser(cn: string, error: unknown): unknown {
+  if (!(error instanceof MemcachedError) || error.code !== "ERR_MEMCACHED_VALUE") return error;
+  return new OcnotifyError(
+    "ERR_RESOLVER_RECORD",
+    `the resolver's record for ${cn} is too long (${error.message}): too many hosts are in it that never unregistered, or ` +
+      `it is none. Clear it: ocnotify flush --username ${cn}`,
+    { cause: error },
+  );
 }

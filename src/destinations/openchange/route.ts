@@ -1,5 +1,5 @@
 import type { EventRecord } from "../destination.ts";
-import { NOBODY } from "./host-lists.ts";
+import { NOBODY, type HostList } from "./host-lists.ts";
 import type { Lookups } from "./lookups.ts";
 import { resolverKey, type Resolver } from "./resolver.ts";
 
@@ -33,7 +33,7 @@ export class Route {
   again = false;
   /** How many of `waiting` the request that is under way is for. */
   asked = 0;
-  #hosts: readonly string[] = NOBODY;
+  #list: HostList = NOBODY;
   #askedAt = -Infinity;
 
   constructor(cn: string, resolver: Resolver, lookups: Lookups) {
@@ -49,7 +49,7 @@ export class Route {
 
   /** The addresses that the last look-up gave, each once. */
   get hosts(): readonly string[] {
-    return this.#hosts;
+    return this.#list.hosts;
   }
 
   /**
@@ -72,8 +72,15 @@ export class Route {
    * Takes the answer to a look-up.
    * @param askedAt when it was asked, in milliseconds of the process's clock
    */
-  answer(hosts: readonly string[], askedAt: number): void {
-    this.#hosts = hosts;
+  answer(list: HostList, askedAt: number): void {
+    this.#list = list;
     this.#askedAt = askedAt;
+  }
+
+  /** Of a long record, the answer is for those only who waited for it: there are many routes, and each would hold its list. */
+  forgetLong(): void {
+    if (this.#list.short) return;
+    this.#list = NOBODY;
+    this.#askedAt = -Infinity;
   }
 }

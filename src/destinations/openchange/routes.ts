@@ -20,6 +20,8 @@ const RECORD_LIMITS = { maxServers: 64, maxTimeoutMs: 2_000 } as const;
 const UNUSED_MS = 60_000;
 /** After this its connections are closed. */
 const CLOSE_AFTER_MS = 10 * 60_000;
+/** Bytes. 1,024 hosts, as many as are notified, with 255 bytes each; one that is longer fails its user alone. */
+const MAX_RECORD = 256 * 1024;
 
 export interface RouteDefaults {
   /** For events that name none. */
@@ -135,7 +137,7 @@ export class Routes {
 
   #open(configuration: string, options: ResolverOptions, pooled = false): Zone {
     const { charset: dosCharset, restartGraceMs: graceMs } = this.#defaults;
-    const resolver = new Resolver(configuration, { ...options, charset: dosCharset });
+    const resolver = new Resolver(configuration, { ...options, charset: dosCharset, maxRecordSize: MAX_RECORD });
     return new Zone(
       resolver,
       { graceMs, pooled },

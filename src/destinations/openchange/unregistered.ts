@@ -2,9 +2,12 @@ import type { Endpoint } from "./endpoint.ts";
 import type { Resolver } from "./resolver.ts";
 import type { Job } from "./route.ts";
 
-/** So many users of a host that refuses are looked up again at once. */
+/** Users that are looked up again at once. */
 const MANY_USERS = 1_000;
 const ASK_AGAIN_MS = 10_000;
+
+/** Hosts that refuse, by the name of the user for whom something waits there. */
+type HostsByUser = Map<string, Set<string>>;
 
 /**
  * Finds what waits for a host that refuses and is not registered for the user any more. A server that stops in order
@@ -14,7 +17,8 @@ export class Unregistered {
   readonly #onTaken: (endpoint: Endpoint, jobs: readonly Job[]) => void;
   readonly #graceMs: number;
   readonly #askedAt = new WeakMap<Endpoint, number>();
-  #asking: Promise<void> = Promise.resolve();
+  #refusing = new Set<Endpoint>();
+  #working = false;
   #closed = false;
 
   /**
@@ -26,31 +30,64 @@ export class Unregistered {
     this.#onTaken = onTaken;
   }
 
-  /** One host after the other, and not at each attempt: a user may have a thousand that are dead, in one long record. */
+  /**
+   * Not at each attempt, and each user once for all hosts that ask meanwhile: a user may have a thousand that are dead, in one
+   * long record.
+   */
   ask(endpoint: Endpoint): void {
     const now = performance.now();
     const before = this.#askedAt.get(endpoint);
     if (before !== undefined && now - before < ASK_AGAIN_MS) return;
     this.#askedAt.set(endpoint, now);
-    this.#asking = this.#asking.then(() => (this.#closed ? undefined : this.#take(endpoint)));
+    this.#refusing.add(endpoint);
+    if (!this.#working) void this.#work();
   }
 
   close(): void {
     this.#closed = true;
   }
 
-  async #take(endpoint: Endpoint): Promise<void> {
-    const byResolver = new Map<Resolver, Set<string>>();
-    for (const { route } of endpoint.waitingJobs()) {
-      const cns = byResolver.get(route.resolver) ?? new Set();
-      byResolver.set(route.resolver, cns.add(route.cn));
+  async #work(): Promise<void> {
+    this.#working = true;
+    // Hosts that refuse in this turn ask together.
+    await new Promise(setImmediate);
+    while (this.#refusing.size > 0 && !this.#closed) {
+      const endpoints = this.#refusing;
+      this.#refusing = new Set();
+      await this.#takeFrom(endpoints);
     }
-    for (const [resolver, cns] of byResolver) {
-      const asked = [...cns].slice(0, MANY_USERS);
-      const gone = await resolver.unregisteredAt(endpoint.name, asked, this.#graceMs).catch(() => undefined);
-      if (gone === undefined || this.#closed) continue;
-      const jobs = endpoint.takeIf(({ route }) => route.resolver === resolver && gone.has(route.cn));
+    this.#working = false;
+  }
+
+  async #takeFrom(endpoints: ReadonlySet<Endpoint>): Promise<void> {
+    const gone = new Map<Resolver, Map<string, ReadonlySet<string>>>();
+    for (const [resolver, asked] of usersOf(endpoints)) {
+      const found = new Map<string, ReadonlySet<string>>();
+      gone.set(resolver, found);
+      const users = [...asked];
+      for (let at = 0; at < users.length && !this.#closed; at += MANY_USERS) {
+        const some = new Map(users.slice(at, at + MANY_USERS));
+        for (const [cn, hosts] of await resolver.unregistered(some, this.#graceMs)) found.set(cn, hosts);
+      }
+    }
+    for (const endpoint of endpoints) {
+      if (this.#closed) return;
+      const { name } = endpoint;
+      const jobs = endpoint.takeIf(({ route }) => gone.get(route.resolver)?.get(route.cn)?.has(name) === true);
       if (jobs.length > 0) this.#onTaken(endpoint, jobs);
     }
   }
+}
+
+function usersOf(endpoints: Iterable<Endpoint>): Map<Resolver, HostsByUser> {
+  const byResolver = new Map<Resolver, HostsByUser>();
+  for (const endpoint of endpoints) {
+    for (const { route } of endpoint.waitingJobs()) {
+      const users = byResolver.get(route.resolver) ?? new Map<string, Set<string>>();
+      byResolver.set(route.resolver, users);
+      const hosts = users.get(route.cn) ?? new Set();
+      users.set(route.cn, hosts.add(endpoint.name));
+    }
+  }
+  return byResolver;
 }

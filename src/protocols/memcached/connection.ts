@@ -15,7 +15,7 @@ export interface ConnectionOptions {
   address: MemcachedAddress;
   /** Milliseconds until it must be connected, name resolution included. */
   connectTimeoutMs: number;
-  /** Milliseconds in which the next value or the next line of an answer must be complete. */
+  /** Milliseconds in which the next value, line or part of a value over the limit must come. */
   pollTimeoutMs: number;
   /** Milliseconds in which a whole answer must be complete, from the end of the answer before it. */
   answerTimeoutMs: number;
@@ -155,7 +155,8 @@ export class MemcachedConnection {
       this.#pollTimer?.unref();
     } else if (this.#awaitsTooLong()) {
       this.#fail(this.#timeout(`no whole answer within ${this.#options.answerTimeoutMs} ms`));
-    } else if (this.#progress !== progress) {
+    } else if (this.#progress !== progress || this.#parser.skipping) {
+      // A value over the limit may take longer than the poll timeout: it must not fail the keys after it.
       this.#pollTimer?.refresh();
     }
   }

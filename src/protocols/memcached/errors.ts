@@ -16,7 +16,7 @@ export type MemcachedErrorCode =
   | "ERR_MEMCACHED_CLIENT"
   /** A key that memcached cannot hold. */
   | "ERR_MEMCACHED_KEY"
-  /** A value longer than the limit of this client. */
+  /** A value longer than the limit of this client; of an answer, the fault of that key alone. */
   | "ERR_MEMCACHED_VALUE"
   /** The client was closed. */
   | "ERR_MEMCACHED_CLOSED"

@@ -10,7 +10,10 @@ export interface ValueItem {
   flags: number;
   /** The cas unique, 64 bits in decimal; only in the answer to `gets`. */
   cas: string | undefined;
-  value: Buffer;
+  /** Bytes of the value. */
+  size: number;
+  /** Undefined for a value over the limit: its bytes were skipped. */
+  value: Buffer | undefined;
 }
 
 /** A line that ends an answer, without its CR LF. */
@@ -46,6 +49,8 @@ export const DEFAULT_MAX_VALUE_SIZE = 8 * 1024 * 1024;
 
 interface PartialValue {
   item: ValueItem;
+  /** Bytes before the body that are passed over: all of a value over the limit, none of any other. */
+  skip: number;
   /** With room for the CR LF. */
   body: Buffer;
   filled: number;
@@ -78,7 +83,8 @@ const LINES_WITH_TEXT: ReadonlyMap<string, ReplyType> = new Map([
 
 /**
  * Parser of memcached's text protocol (protocol.txt of memcached), answers only. It is fed chunks as they come and does
- * no I/O. It holds at most one line and one value.
+ * no I/O. It holds at most one line and one value within the limit. A value over the limit is the fault of its key alone:
+ * it is passed over, and what follows is read.
  */
 export class ResponseParser {
   readonly #handlers: ParserHandlers;
@@ -86,8 +92,6 @@ export class ResponseParser {
   /** The beginning of a line. */
   #rest: Buffer = EMPTY;
   #partial: PartialValue | undefined;
-  /** Bytes of the value whose line was parsed last. */
-  #size = 0;
   #cursor = 0;
   #failure: unknown;
 
@@ -99,6 +103,11 @@ export class ResponseParser {
   /** Whether it stands in the middle of a line or a value. */
   get midway(): boolean {
     return this.#rest.length > 0 || this.#partial !== undefined;
+  }
+
+  /** Whether it is passing over a value that is over the limit. */
+  get skipping(): boolean {
+    return this.#partial !== undefined && this.#partial.item.size > this.#maxValueSize;
   }
 
   /**
@@ -168,9 +177,6 @@ export class ResponseParser {
     if (!(flags <= MAX_FLAGS) || !(size >= 0)) {
       throw garbage("a malformed VALUE line", buffer, start);
     }
-    if (size > this.#maxValueSize) {
-      throw garbage(`a value of ${size} bytes, over the limit of ${this.#maxValueSize}`, buffer, start);
-    }
     let cas: string | undefined;
     if (this.#cursor !== end) {
       cas = buffer.toString("latin1", this.#cursor + 1, end);
@@ -178,8 +184,7 @@ export class ResponseParser {
         throw garbage("a malformed VALUE line", buffer, start);
       }
     }
-    this.#size = size;
-    return { key: buffer.toString("utf8", keyStart, keyEnd), flags, cas, value: EMPTY };
+    return { key: buffer.toString("utf8", keyStart, keyEnd), flags, cas, size, value: undefined };
   }
 
   /** A space and a decimal number of at most 10 digits at the cursor, or NaN. */
@@ -203,31 +208,36 @@ export class ResponseParser {
 
   /** Delivers the item, if the chunk has all of its data, or keeps what there is; answers where the rest begins. */
   #takeValue(item: ValueItem, buffer: Buffer, at: number): number {
-    const size = this.#size;
-    if (buffer.length - at < size + 2) {
-      this.#partial = { item, body: Buffer.allocUnsafe(size + 2), filled: 0 };
+    const { size } = item;
+    if (buffer.length - at < size + 2 || size > this.#maxValueSize) {
+      const skip = size > this.#maxValueSize ? size : 0;
+      this.#partial = { item, skip, body: Buffer.allocUnsafe(size - skip + 2), filled: 0 };
       return this.#fill(this.#partial, buffer, at);
     }
-    this.#deliver(item, buffer, at, size);
+    this.#deliver(item, buffer, at);
     return at + size + 2;
   }
 
-  #fill(partial: PartialValue, chunk: Buffer, at: number): number {
+  #fill(partial: PartialValue, chunk: Buffer, start: number): number {
     const { item, body } = partial;
+    const skipped = Math.min(partial.skip, chunk.length - start);
+    partial.skip -= skipped;
+    const at = start + skipped;
     const copied = chunk.copy(body, partial.filled, at);
     partial.filled += copied;
     if (partial.filled === body.length) {
       this.#partial = undefined;
-      this.#deliver(item, body, 0, body.length - 2);
+      this.#deliver(item, body, 0);
     }
     return at + copied;
   }
 
-  #deliver(item: ValueItem, buffer: Buffer, at: number, size: number): void {
+  #deliver(item: ValueItem, buffer: Buffer, at: number): void {
+    const size = item.size > this.#maxValueSize ? 0 : item.size;
     if (buffer[at + size] !== CR || buffer[at + size + 1] !== LF) {
       throw garbage("a value that does not end in CR LF", buffer, at + size);
     }
-    item.value = buffer.subarray(at, at + size);
+    if (size === item.size) item.value = buffer.subarray(at, at + size);
     this.#handlers.onValue(item);
   }
 }

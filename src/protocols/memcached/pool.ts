@@ -8,9 +8,12 @@ import { MemcachedServer, type MemcachedServerOptions } from "./server.ts";
 export interface PoolValues {
   /** Shares memory with what was received; copy a value to keep it for long. */
   values: Map<string, Buffer>;
-  /** The keys that nobody could be asked for, with the reason. */
+  /** The keys that nobody could be asked for, or whose values are too long, with the reason. */
   failures: Map<string, MemcachedError>;
 }
+
+/** Bytes of all values together that `getMany` holds. */
+const MAX_HELD = 64 * 1024 * 1024;
 
 /**
  * The memcacheds of one configuration string. Keys are given without the namespace. A server that is down fails its own
@@ -47,16 +50,43 @@ export class MemcachedPool {
     return this.config.namespace + key;
   }
 
-  /** Looks up many keys, in one round trip to each server, all at once. Never rejects. */
+  /**
+   * Looks up many keys, in one round trip to each server, all at once. Never rejects. Values beyond 64 MiB together fail
+   * with ERR_MEMCACHED_VALUE: where there may be more, use `getEach`.
+   */
   async getMany(keys: readonly string[]): Promise<PoolValues> {
-    const answer: PoolValues = { values: new Map(), failures: new Map() };
+    const values = new Map<string, Buffer>();
+    let held = 0;
+    const beyond: string[] = [];
+    const failures = await this.getEach(keys, (key, value) => {
+      held += value.length;
+      if (held > MAX_HELD) beyond.push(key);
+      else values.set(key, value);
+    });
+    for (const key of beyond) {
+      const message = `memcached: the values of ${keys.length} keys have over ${MAX_HELD} bytes together: ${JSON.stringify(key)} is left out`;
+      failures.set(key, new MemcachedError("ERR_MEMCACHED_VALUE", message, { canRetry: false }));
+    }
+    return { values, failures };
+  }
+
+  /**
+   * The same, without holding the values.
+   * @param onValue gets each value as it comes; it must not throw
+   * @returns the keys that nobody could be asked for, or whose values are too long, with the reason
+   */
+  async getEach(
+    keys: readonly string[],
+    onValue: (key: string, value: Buffer) => void,
+  ): Promise<Map<string, MemcachedError>> {
+    const failures = new Map<string, MemcachedError>();
     const groups = new Map<MemcachedServer, string[]>();
     const { namespace } = this.config;
     for (const key of keys) {
       try {
         checkKey(key, namespace);
       } catch (error) {
-        answer.failures.set(key, asMemcachedError(error));
+        failures.set(key, asMemcachedError(error));
         continue;
       }
       const server = this.serverFor(key);
@@ -69,19 +99,23 @@ export class MemcachedPool {
     }
     await Promise.all(
       Array.from(groups, async ([server, wireKeys]) => {
+        const unanswered = new Set(wireKeys);
         try {
-          for (const [key, { value }] of await server.getMany(wireKeys)) {
-            answer.values.set(key.slice(namespace.length), value);
-          }
+          await server.getEach(wireKeys, (wireKey, found) => {
+            unanswered.delete(wireKey);
+            const key = wireKey.slice(namespace.length);
+            if (found instanceof MemcachedError) failures.set(key, found);
+            else onValue(key, found.value);
+          });
         } catch (error) {
           const failure = asMemcachedError(error);
-          for (const key of wireKeys) {
-            answer.failures.set(key.slice(namespace.length), failure);
+          for (const key of unanswered) {
+            failures.set(key.slice(namespace.length), failure);
           }
         }
       }),
     );
-    return answer;
+    return failures;
   }
 
   /** Closes every connection; what is pending and what comes later fails with ERR_MEMCACHED_CLOSED. */

@@ -47,15 +47,15 @@ function serverError(text: string): MemcachedError {
 }
 
 /**
- * Looks up many keys in one round trip: as many `get` lines as needed, written at once. The map has what was found; a
- * miss is not in it.
+ * Looks up many keys in one round trip: as many `get` lines as needed, written at once. `found` gets each item as it comes,
+ * so that nothing has to hold a whole answer; a miss is not among them.
  */
-export function getManyRequest(
+export function getEachRequest(
   keys: readonly string[],
-  resolve: (found: Map<string, StoredValue>) => void,
+  found: (item: ValueItem) => void,
+  resolve: () => void,
   reject: (error: MemcachedError) => void,
 ): Request {
-  const found = new Map<string, StoredValue>();
   // Each once: an answer that has a key twice is then no answer to this.
   const unanswered = new Set(keys);
   let payload = "";
@@ -74,11 +74,11 @@ export function getManyRequest(
     payload: `${payload}${line}\r\n`,
     idempotent: true,
     retried: false,
-    onValue({ key, value, flags }) {
-      if (!unanswered.delete(key)) {
-        throw unexpected(`with the key ${JSON.stringify(key)}, not asked or for the second time,`, "a get");
+    onValue(item) {
+      if (!unanswered.delete(item.key)) {
+        throw unexpected(`with the key ${JSON.stringify(item.key)}, not asked or for the second time,`, "a get");
       }
-      found.set(key, { value, flags });
+      found(item);
     },
     onReply(reply) {
       if (reply.type === "server-error") {
@@ -91,7 +91,7 @@ export function getManyRequest(
         return false;
       }
       if (failure === undefined) {
-        resolve(found);
+        resolve();
       } else {
         reject(failure);
       }
@@ -104,10 +104,10 @@ export function getManyRequest(
 /** Looks up one key with its cas unique; undefined is a miss. */
 export function getsRequest(
   key: string,
-  resolve: (found: CasValue | undefined) => void,
+  resolve: (found: ValueItem | undefined) => void,
   reject: (error: MemcachedError) => void,
 ): Request {
-  let found: CasValue | undefined;
+  let found: ValueItem | undefined;
   return {
     payload: `gets ${key}\r\n`,
     idempotent: true,
@@ -116,7 +116,7 @@ export function getsRequest(
       if (item.key !== key || item.cas === undefined || found !== undefined) {
         throw unexpected(`with the key ${JSON.stringify(item.key)}`, `gets ${JSON.stringify(key)}`);
       }
-      found = { value: item.value, flags: item.flags, cas: item.cas };
+      found = item;
     },
     onReply(reply) {
       if (reply.type === "server-error") {

@@ -2,10 +2,10 @@ import type { LookupFunction } from "node:net";
 import { MemcachedConnection, type ConnectionOptions, type Loss, type MemcachedAddress } from "./connection.ts";
 import { MemcachedError } from "./errors.ts";
 import { checkKey } from "./key.ts";
-import { DEFAULT_MAX_VALUE_SIZE } from "./parser.ts";
+import { DEFAULT_MAX_VALUE_SIZE, type ValueItem } from "./parser.ts";
 import {
   type CasValue,
-  getManyRequest,
+  getEachRequest,
   getsRequest,
   interpretStore,
   lineRequest,
@@ -25,7 +25,7 @@ export interface MemcachedServerOptions {
   answerTimeoutMs?: number;
   /** Milliseconds in which a server that failed is not tried again; 2000 by default, as in libmemcached. */
   retryTimeoutMs?: number;
-  /** The longest value in bytes, either way; 8 MiB by default. */
+  /** The longest value in bytes, either way; 8 MiB by default. One that is longer fails its own key alone. */
   maxValueSize?: number;
   /** How the server's name is looked up; Node's own way by default. */
   lookup?: LookupFunction | undefined;
@@ -95,21 +95,40 @@ export class MemcachedServer {
     return because !== undefined && (isTimeout(because) || performance.now() < this.#downUntil);
   }
 
-  /** Looks up many keys in one round trip. A key that is not there is not in the map. */
-  getMany(keys: readonly string[]): Promise<Map<string, StoredValue>> {
-    return this.#request((resolve, reject) => {
+  /**
+   * Looks up many keys in one round trip.
+   * @param onFound gets each that is there as it comes, also of an answer that then fails: its value, or
+   * ERR_MEMCACHED_VALUE when that is over the limit. It must not throw
+   */
+  getEach(keys: readonly string[], onFound: (key: string, found: StoredValue | MemcachedError) => void): Promise<void> {
+    return this.#request<void>((resolve, reject) => {
       for (const key of keys) {
         checkKey(key);
       }
-      return keys.length === 0 ? resolve(new Map()) : getManyRequest(keys, resolve, reject);
+      if (keys.length === 0) {
+        return resolve();
+      }
+      const each = (item: ValueItem): void => {
+        const { key, value, flags } = item;
+        onFound(key, value === undefined ? this.#tooLong(item.size, key) : { value, flags });
+      };
+      return getEachRequest(keys, each, resolve, reject);
     });
   }
 
-  /** Looks up one key with the `cas` that lets `cas()` replace exactly this value; undefined if it is not there. */
+  /**
+   * Looks up one key with the `cas` that lets `cas()` replace exactly this value; undefined if it is not there. Rejects with
+   * ERR_MEMCACHED_VALUE when the value is over the limit.
+   */
   gets(key: string): Promise<CasValue | undefined> {
     return this.#request((resolve, reject) => {
       checkKey(key);
-      return getsRequest(key, resolve, reject);
+      const answered = (item: ValueItem | undefined): void => {
+        if (item === undefined) return resolve(undefined);
+        const { value, flags, cas = "" } = item;
+        return value === undefined ? reject(this.#tooLong(item.size, key)) : resolve({ value, flags, cas });
+      };
+      return getsRequest(key, answered, reject);
     });
   }
 
@@ -183,10 +202,8 @@ export class MemcachedServer {
   ): Promise<StoreResult> {
     return this.#request((resolve, reject) => {
       checkKey(key);
-      const { maxValueSize } = this.#options;
-      if (value.length > maxValueSize) {
-        const message = `memcached ${this.name}: a value of ${value.length} bytes, over the limit of ${maxValueSize}`;
-        throw new MemcachedError("ERR_MEMCACHED_VALUE", message, { canRetry: false });
+      if (value.length > this.#options.maxValueSize) {
+        throw this.#tooLong(value.length, key);
       }
       const payload = storePayload(command, key, value, { flags, exptime, ...(cas !== undefined && { cas }) });
       return lineRequest(payload, interpretStore, resolve, reject);
@@ -257,6 +274,12 @@ export class MemcachedServer {
         request.fail(error);
       }
     }
+  }
+
+  #tooLong(size: number, key: string): MemcachedError {
+    const value = `the value of ${JSON.stringify(key)} has ${size} bytes`;
+    const message = `memcached ${this.name}: ${value}, over the limit of ${this.#options.maxValueSize}`;
+    return new MemcachedError("ERR_MEMCACHED_VALUE", message, { canRetry: false });
   }
 
   #closedError(): MemcachedError {

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
 
 import { parseConfigString } from "../../../src/protocols/memcached/config-string.ts";
@@ -58,6 +60,39 @@ describe("MemcachedPool", () => {
         ["a b", "k".repeat(248), ""].map((key) => [key, "ERR_MEMCACHED_KEY", false]),
       );
     }));
+
+  it("fails a value over the limit alone, and what is over 64 MiB with the values before it", async () => {
+    // A memcached that has 1,000,000 bytes for each key, and one more for "long".
+    const server = createServer((socket) => {
+      socket.on("data", (chunk) => {
+        for (const key of chunk.toString().trim().split(" ").slice(1)) {
+          const value = Buffer.alloc(key === "long" ? 1_000_001 : 1_000_000);
+          for (const part of [`VALUE ${key} 0 ${value.length}\r\n`, value, "\r\n"]) socket.write(part);
+        }
+        socket.write("END\r\n");
+      });
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const pool = new MemcachedPool(parseConfigString(`--SERVER=127.0.0.1:${port}`), { maxValueSize: 1_000_000 });
+    const asked = ["long", ...keys.slice(0, 70)];
+    try {
+      const { values, failures } = await pool.getMany(asked);
+      assert.deepEqual([...values.keys()], asked.slice(1, 68));
+      assert.deepEqual([...failures.keys()], ["long", ...asked.slice(68)]);
+      assert.match(failures.get("long")?.message ?? "", /1000001 bytes, over the limit/);
+      for (const { code, canRetry } of failures.values()) {
+        assert.deepEqual([code, canRetry], ["ERR_MEMCACHED_VALUE", false]);
+      }
+      let found = 0;
+      const others = await pool.getEach(asked, () => found++);
+      assert.deepEqual([found, [...others.keys()]], [70, ["long"]]);
+    } finally {
+      pool.close();
+      server.close();
+    }
+  });
 
   for (const trouble of ["stopped", "standing still"] as const) {
     it(`fails the keys of one server of three that is ${trouble}, and those alone`, () =>

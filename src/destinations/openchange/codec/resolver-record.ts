@@ -45,6 +45,47 @@ export function decodeResolverRecord(bytes: Uint8Array, strings: Charset = chars
   return hosts;
 }
 
+export interface LastHosts {
+  /** Each once, in the record's order. */
+  readonly hosts: readonly string[];
+  /** How many stand before these. */
+  readonly omitted: number;
+}
+
+/**
+ * The last `most` hosts of a record: servers append themselves, so these registered last. Those before them are counted and
+ * not decoded. Throws as `decodeResolverRecord` does.
+ */
+export function decodeLastHosts(bytes: Uint8Array, strings: Charset, most: number): LastHosts {
+  const spelled = spelledHosts(bytes);
+  if (spelled === undefined || spelled.length <= most) {
+    const all = distinctHosts(decodeResolverRecord(bytes, strings));
+    const hosts = all.slice(-most);
+    return { hosts, omitted: all.length - hosts.length };
+  }
+  const last = new Set<string>();
+  let omitted = spelled.length;
+  for (; omitted > 0 && last.size < most; omitted--) last.add(spelled[omitted - 1] ?? "");
+  const decode = (host: string): string => strings.decode(Buffer.from(host, "latin1"), "a host");
+  return { hosts: Array.from(last, decode).toReversed(), omitted };
+}
+
+/**
+ * The hosts of a record as they are spelled, one byte in a character, many times faster than decoded; undefined for bytes
+ * that are no record.
+ */
+export function spelledHosts(bytes: Uint8Array): string[] | undefined {
+  const reader = new NdrReader(bytes);
+  try {
+    readVersion(reader, "resolver record");
+    const count = reader.conformantCount("hosts", maxHosts, 1);
+    const hosts = reader.bytes(reader.remaining, "hosts").toString("latin1").split("\0");
+    return hosts.pop() === "" && hosts.length === count ? hosts : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Each host once, where it first stood. A record can name one twice when two servers raced to register. */
 export function distinctHosts(hosts: readonly string[]): string[] {
   return [...new Set(hosts)];

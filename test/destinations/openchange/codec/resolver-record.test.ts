@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import * as fc from "fast-check";
 import { charset } from "../../../../src/destinations/openchange/codec/charset.ts";
 import {
+  decodeLastHosts,
   decodeResolverRecord,
   distinctHosts,
   encodeResolverRecord,
@@ -10,6 +11,23 @@ import {
 } from "../../../../src/destinations/openchange/codec/resolver-record.ts";
 
 const utf8 = charset("utf8");
+
+/** Also of hosts that are empty, which nobody writes. */
+const record = (hosts: readonly string[]): Buffer => {
+  const count = Buffer.alloc(9, 1);
+  count.writeUInt32LE(hosts.length, 1);
+  count.writeUInt32LE(hosts.length, 5);
+  return Buffer.concat([count, ...hosts.map((each) => Buffer.from(`${each}\0`))]);
+};
+
+const failure = (decode: () => unknown): unknown => {
+  try {
+    decode();
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+};
 
 describe("the resolver record", () => {
   it("comes back as it went in, also with the same host twice", () => {
@@ -30,6 +48,35 @@ describe("the resolver record", () => {
     const twice = ["tcp://a:1", "tcp://b:1", "tcp://a:1"];
     assert.deepEqual(decodeResolverRecord(encodeResolverRecord(twice)), twice);
     assert.deepEqual(distinctHosts(twice), ["tcp://a:1", "tcp://b:1"]);
+  });
+
+  it("gives its last hosts, each once, and how many stand before them", () => {
+    const host = fc.string({ unit: "grapheme-ascii", maxLength: 2 }).filter((each) => !each.includes("\0"));
+    const name = fc.oneof(host, fc.constantFrom("tcp://a:1", "tcp://b:1"));
+    fc.assert(
+      fc.property(fc.array(name, { maxLength: 12 }), fc.integer({ min: 1, max: 14 }), (all, most) => {
+        const { hosts, omitted } = decodeLastHosts(record(all), utf8, most);
+        const distinct = [...new Set(all.toReversed())].toReversed();
+        assert.deepEqual(hosts.toSorted(), distinct.slice(-most).toSorted());
+        assert.equal(new Set([...all.slice(0, omitted), ...hosts]).size, distinct.length);
+        assert.deepEqual([...new Set(all.slice(omitted))].toSorted(), hosts.toSorted());
+      }),
+    );
+  });
+
+  it("whose last hosts are wanted is refused as when all are", () => {
+    const word = fc.constantFrom("\x01", "\x02\0\0\0\x02\0\0\0", "\x01\0\0\0\x01\0\0\0", "a\0", "\0", "b");
+    fc.assert(
+      fc.property(fc.array(word, { maxLength: 6 }), (words) => {
+        const bytes = Buffer.from(`\x01${words.join("")}`, "latin1");
+        const whole = failure(() => decodeResolverRecord(bytes));
+        assert.equal(
+          failure(() => decodeLastHosts(bytes, charset(), 1)),
+          whole,
+        );
+      }),
+      { numRuns: 2_000 },
+    );
   });
 
   it("that claims four billion hosts is refused without room being made for them", () => {
