@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { inspect } from "node:util";
 import * as v from "valibot";
 import { OcnotifyError } from "./errors.ts";
-import { EVENT_NAMES, MESSAGE_EVENT_NAMES } from "./event.ts";
+import { EVENT_NAMES, MESSAGE_EVENT_NAMES } from "./events/event.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "./log.ts";
 import { json, printable } from "./printable.ts";
 

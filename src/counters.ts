@@ -1,5 +1,5 @@
-import type { DeliveryStatus } from "./delivery.ts";
-import type { DropReason } from "./destinations/destination.ts";
+import type { DeliveryStatus } from "./delivery/delivery.ts";
+import type { DropReason } from "./delivery/destination.ts";
 import type { FileFault } from "./journal/segment.ts";
 import type { Status } from "./status.ts";
 

@@ -1,11 +1,11 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { milliseconds, type Config, type OpenChangeConfig } from "./config.ts";
-import { Delivery } from "./delivery.ts";
+import { Delivery } from "./delivery/delivery.ts";
 import { connectionsWithin, descriptorLimit } from "./descriptors.ts";
 import { OpenChange } from "./destinations/openchange/openchange.ts";
 import { OcnotifyError } from "./errors.ts";
-import { eventFilter } from "./filter.ts";
+import { eventFilter } from "./events/filter.ts";
 import { JournalDirectory } from "./journal/directory.ts";
 import { Owners } from "./journal/owners.ts";
 import { Retention } from "./journal/retention.ts";

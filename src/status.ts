@@ -2,7 +2,7 @@ import { createServer, connect, type Server } from "node:net";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import type { DeliveryStatus } from "./delivery.ts";
+import type { DeliveryStatus } from "./delivery/delivery.ts";
 import { OcnotifyError } from "./errors.ts";
 import type { Inotify } from "./journal/watch.ts";
 import type { FileFault } from "./journal/segment.ts";

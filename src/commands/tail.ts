@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { milliseconds, readConfig } from "../config.ts";
-import { EVENT_NAMES, type EventName, type MailboxEvent } from "../event.ts";
-import { eventFilter } from "../filter.ts";
+import { EVENT_NAMES, type EventName, type MailboxEvent } from "../events/event.ts";
+import { eventFilter } from "../events/filter.ts";
 import { JournalDirectory } from "../journal/directory.ts";
 import { Owners } from "../journal/owners.ts";
 import type { EventRecord } from "../journal/stretch.ts";

@@ -1,4 +1,4 @@
-import type { MailboxEvent } from "../event.ts";
+import type { MailboxEvent } from "../events/event.ts";
 import type { Progress } from "./progress.ts";
 import type { Segment } from "./segment.ts";
 import type { Writer } from "./writer.ts";

@@ -1,8 +1,8 @@
 import type { OcnotifyError } from "../errors.ts";
-import { parseRecord, type MailboxEvent } from "../event.ts";
+import { parseRecord, type MailboxEvent } from "../events/event.ts";
 import { Once, type Logger } from "../log.ts";
 import { Queue } from "../queue.ts";
-import type { RecordScanner } from "../record-scanner.ts";
+import type { RecordScanner } from "../events/record-scanner.ts";
 import { Chain } from "./chain.ts";
 import type { Cursor, Place } from "./cursor.ts";
 import { Dates } from "./dates.ts";

@@ -1,4 +1,4 @@
-import type { MailboxEvent } from "../event.ts";
+import type { MailboxEvent } from "../events/event.ts";
 import { Once, type Logger } from "../log.ts";
 import type { JournalDirectory } from "./directory.ts";
 import type { Progress } from "./progress.ts";

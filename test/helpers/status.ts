@@ -1,4 +1,4 @@
-import type { DeliveryStatus } from "../../src/delivery.ts";
+import type { DeliveryStatus } from "../../src/delivery/delivery.ts";
 import type { Status } from "../../src/status.ts";
 
 /** The status of a daemon that has done nothing yet, with one destination, but for what is given. */

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { chownSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { parseRecord, type MailboxEvent } from "../../src/event.ts";
-import { RecordScanner } from "../../src/record-scanner.ts";
+import { parseRecord, type MailboxEvent } from "../../src/events/event.ts";
+import { RecordScanner } from "../../src/events/record-scanner.ts";
 import { deliverLda, mail, startDovecot, type RunningDovecot } from "../helpers/dovecot.ts";
 import { openImap } from "../helpers/imap.ts";
 

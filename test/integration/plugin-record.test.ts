@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { join, resolve } from "node:path";
 import { before, describe, test } from "node:test";
-import { parseRecord } from "../../src/event.ts";
+import { parseRecord } from "../../src/events/event.ts";
 
 const PLUGIN = resolve(import.meta.dirname, "../../plugin");
 const HARNESS = join(PLUGIN, "build/record-harness");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import fc from "fast-check";
-import { parseRecord, type MailboxEvent } from "../../src/event.ts";
+import { parseRecord, type MailboxEvent } from "../../src/events/event.ts";
 import type { EventRecord } from "../../src/journal/stretch.ts";
 import type { Cursor } from "../../src/journal/cursor.ts";
 import type { JournalDirectory } from "../../src/journal/directory.ts";

@@ -21,7 +21,7 @@ import {
 } from "node:fs";
 import { afterEach, beforeEach, describe, it, type TestContext } from "node:test";
 import fc from "fast-check";
-import type { MailboxEvent } from "../../src/event.ts";
+import type { MailboxEvent } from "../../src/events/event.ts";
 import type { EventRecord } from "../../src/journal/stretch.ts";
 import type { Tail } from "../../src/journal/tail.ts";
 import { takeDescriptors } from "../helpers/descriptors.ts";

@@ -1,4 +1,4 @@
-import type { Stretch } from "../destination.ts";
+import type { Stretch } from "../../delivery/destination.ts";
 import type { Job, Route } from "./route.ts";
 
 /** Of each job: its stretch, its number there, its offset in the segment, and its route. */

@@ -1,5 +1,5 @@
 import { Queue } from "../../queue.ts";
-import type { Writer } from "../destination.ts";
+import type { Writer } from "../../delivery/destination.ts";
 import type { Notification } from "./codec/extended.ts";
 import type { Job } from "./route.ts";
 

@@ -2,7 +2,7 @@ import { Backoff } from "../../backoff.ts";
 import { MemcachedError } from "../../protocols/memcached/errors.ts";
 import type { MemcachedServer } from "../../protocols/memcached/server.ts";
 import { Queue } from "../../queue.ts";
-import type { Writer } from "../destination.ts";
+import type { Writer } from "../../delivery/destination.ts";
 import { NOBODY, type HostList, type HostLists } from "./host-lists.ts";
 import { namingUser } from "./resolver.ts";
 import type { Job, Route } from "./route.ts";

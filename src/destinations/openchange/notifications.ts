@@ -1,5 +1,5 @@
-import type { EventName, MailboxEvent } from "../../event.ts";
-import { uidsOf } from "../../sequence-set.ts";
+import type { EventName, MailboxEvent } from "../../events/event.ts";
+import { uidsOf } from "../../events/sequence-set.ts";
 import type { Notification } from "./codec/extended.ts";
 import { emlName } from "./codec/newmail.ts";
 

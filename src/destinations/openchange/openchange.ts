@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
-import type { EventName, MailboxEvent } from "../../event.ts";
+import type { EventName, MailboxEvent } from "../../events/event.ts";
 import { Once, type Logger } from "../../log.ts";
 import { NameLookups } from "../../name-lookups.ts";
 import { shortened } from "../../printable.ts";
@@ -14,7 +14,7 @@ import type {
   EventRecord,
   Stretch,
   Writer,
-} from "../destination.ts";
+} from "../../delivery/destination.ts";
 import { keepBounds, MANY_WAITING, MAX_WAITING } from "./bounds.ts";
 import { charset } from "./codec/charset.ts";
 import { NotificationEncoder, type Notification } from "./codec/extended.ts";

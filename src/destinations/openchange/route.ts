@@ -1,4 +1,4 @@
-import type { EventRecord } from "../destination.ts";
+import type { EventRecord } from "../../delivery/destination.ts";
 import { NOBODY, type HostList } from "./host-lists.ts";
 import type { Lookups } from "./lookups.ts";
 import { resolverKey, type Resolver } from "./resolver.ts";

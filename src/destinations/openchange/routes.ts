@@ -1,7 +1,7 @@
 import { OcnotifyError } from "../../errors.ts";
-import type { MailboxEvent } from "../../event.ts";
+import type { MailboxEvent } from "../../events/event.ts";
 import type { NameLookups } from "../../name-lookups.ts";
-import type { Writer } from "../destination.ts";
+import type { Writer } from "../../delivery/destination.ts";
 import { charset } from "./codec/charset.ts";
 import { HostLists } from "./host-lists.ts";
 import { Lookups, type LookupEvents } from "./lookups.ts";

@@ -1,7 +1,7 @@
-import type { MailboxEvent } from "../../event.ts";
+import type { MailboxEvent } from "../../events/event.ts";
 import { checkKey } from "../../protocols/memcached/key.ts";
 import type { MemcachedServer } from "../../protocols/memcached/server.ts";
-import type { Writer } from "../destination.ts";
+import type { Writer } from "../../delivery/destination.ts";
 import type { Lookups, LookupSettings } from "./lookups.ts";
 import { cnOf, resolverKey, type CnKind, type Resolver } from "./resolver.ts";
 import { Route } from "./route.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Endpoint, type EndpointEvents } from "../../../src/destinations/openchange/endpoint.ts";
 import type { Job, Route } from "../../../src/destinations/openchange/route.ts";
-import type { EventRecord } from "../../../src/destinations/destination.ts";
+import type { EventRecord } from "../../../src/delivery/destination.ts";
 import { parseAddress } from "../../../src/protocols/sp/address.ts";
 import { bindPull } from "../../../src/protocols/sp/pull-socket.ts";
 import { writerOf } from "../../helpers/journal.ts";

@@ -8,7 +8,7 @@ import { HostLists } from "../../../src/destinations/openchange/host-lists.ts";
 import { Lookups } from "../../../src/destinations/openchange/lookups.ts";
 import { Resolver } from "../../../src/destinations/openchange/resolver.ts";
 import { Route, type Job } from "../../../src/destinations/openchange/route.ts";
-import type { EventRecord } from "../../../src/destinations/destination.ts";
+import type { EventRecord } from "../../../src/delivery/destination.ts";
 import { waitFor } from "../../helpers/wait.ts";
 
 const PATIENCE_MS = 20_000;

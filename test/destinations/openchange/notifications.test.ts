@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { notificationsOf } from "../../../src/destinations/openchange/notifications.ts";
-import { parseRecord } from "../../../src/event.ts";
+import { parseRecord } from "../../../src/events/event.ts";
 
 const SETTINGS = { backend: "sogo", newMailEvents: new Set([]), extended: true };
 const MOVE = {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import type { LookupEvents } from "../../../src/destinations/openchange/lookups.ts";
 import { Routes } from "../../../src/destinations/openchange/routes.ts";
-import type { MailboxEvent } from "../../../src/event.ts";
+import type { MailboxEvent } from "../../../src/events/event.ts";
 import type { Writer } from "../../../src/journal/writer.ts";
 import { NameLookups } from "../../../src/name-lookups.ts";
 import { OWN_UID, STRANGE_UID, writerOf } from "../../helpers/journal.ts";

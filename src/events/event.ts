@@ -1,5 +1,5 @@
-import { OcnotifyError } from "./errors.ts";
-import { json } from "./printable.ts";
+import { OcnotifyError } from "../errors.ts";
+import { json } from "../printable.ts";
 import { countUids } from "./sequence-set.ts";
 
 /**

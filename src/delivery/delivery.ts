@@ -1,13 +1,13 @@
 import { setFlagsFromString } from "node:v8";
-import type { Answers, Destination, DestinationStatus } from "./destinations/destination.ts";
-import type { MailboxEvent } from "./event.ts";
-import { loadCursor, saveCursor } from "./journal/cursor.ts";
-import type { JournalDirectory } from "./journal/directory.ts";
-import type { Segment } from "./journal/segment.ts";
-import type { EventRecord, NotLoaded, Stretch } from "./journal/stretch.ts";
-import { Tail, type TailCounters, type Unread } from "./journal/tail.ts";
-import { Once, type Logger } from "./log.ts";
-import { RecordScanner } from "./record-scanner.ts";
+import type { Answers, Destination, DestinationStatus } from "./destination.ts";
+import type { MailboxEvent } from "../events/event.ts";
+import { loadCursor, saveCursor } from "../journal/cursor.ts";
+import type { JournalDirectory } from "../journal/directory.ts";
+import type { Segment } from "../journal/segment.ts";
+import type { EventRecord, NotLoaded, Stretch } from "../journal/stretch.ts";
+import { Tail, type TailCounters, type Unread } from "../journal/tail.ts";
+import { Once, type Logger } from "../log.ts";
+import { RecordScanner } from "../events/record-scanner.ts";
 
 /** Events held in memory at once; further ones stay in the journal until these are answered or put away. */
 const MAX_IN_MEMORY = 8_192;

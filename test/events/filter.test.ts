@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import type { MailboxEvent } from "../src/event.ts";
-import { eventFilter } from "../src/filter.ts";
+import type { MailboxEvent } from "../../src/events/event.ts";
+import { eventFilter } from "../../src/events/filter.ts";
 
 function event(fields: Record<string, unknown> = {}): MailboxEvent {
   const whole = { ts: 1, event: "MessageNew", user: "jdoe@example.com", mailbox: "INBOX", sep: "/", ...fields };

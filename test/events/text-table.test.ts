@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { TextTable } from "../src/text-table.ts";
+import { TextTable } from "../../src/events/text-table.ts";
 
 describe("a table of texts", () => {
   it("gives what Buffer gives, whatever was asked before", () => {

@@ -1,4 +1,4 @@
-import type { MailboxEvent } from "../event.ts";
+import type { MailboxEvent } from "../events/event.ts";
 import type { EventRecord, NotLoaded, Stretch } from "../journal/stretch.ts";
 import type { Writer } from "../journal/writer.ts";
 

@@ -3,13 +3,13 @@ import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import fc from "fast-check";
-import { Delivery } from "../src/delivery.ts";
-import type { Answers, Destination, DestinationStatus } from "../src/destinations/destination.ts";
-import type { MailboxEvent } from "../src/event.ts";
-import type { JournalDirectory } from "../src/journal/directory.ts";
-import type { EventRecord } from "../src/journal/stretch.ts";
-import { line, segmentName, TestJournal } from "./helpers/journal.ts";
-import { waitFor } from "./helpers/wait.ts";
+import { Delivery } from "../../src/delivery/delivery.ts";
+import type { Answers, Destination, DestinationStatus } from "../../src/delivery/destination.ts";
+import type { MailboxEvent } from "../../src/events/event.ts";
+import type { JournalDirectory } from "../../src/journal/directory.ts";
+import type { EventRecord } from "../../src/journal/stretch.ts";
+import { line, segmentName, TestJournal } from "../helpers/journal.ts";
+import { waitFor } from "../helpers/wait.ts";
 
 const SEGMENT = segmentName(100);
 /** Far more than may be in memory at once. */

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { OcnotifyError } from "../src/errors.ts";
-import { EVENT_NAMES, parseRecord } from "../src/event.ts";
+import { OcnotifyError } from "../../src/errors.ts";
+import { EVENT_NAMES, parseRecord } from "../../src/events/event.ts";
 
 const COMMON = { v: 1, ts: 1_795_452_606_246_714, event: "MessageNew", user: "jdoe", mailbox: "INBOX", sep: "/" };
 const NEEDED: Record<string, object> = {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { countUids, MAX_MESSAGES, uidsOf } from "../src/sequence-set.ts";
+import { countUids, MAX_MESSAGES, uidsOf } from "../../src/events/sequence-set.ts";
 
 describe("a sequence-set", () => {
   it("is UIDs and ascending ranges of them, in any order", () => {

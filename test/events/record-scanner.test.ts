@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { parseRecord } from "../src/event.ts";
-import { RecordScanner } from "../src/record-scanner.ts";
+import { parseRecord } from "../../src/events/event.ts";
+import { RecordScanner } from "../../src/events/record-scanner.ts";
 
 const KEPT = ["ts", "event", "user", "mailbox", "sep", "uids", "cn", "backend", "resolver"] as const;
 const KEPT_WITH_SERVICE = [...KEPT, "service"] as const;
