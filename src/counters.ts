@@ -1,34 +1,20 @@
-import type { DeliveryStatus } from "./delivery/delivery.ts";
-import type { DropReason } from "./delivery/destination.ts";
+import type { DeliveryStatus, Outcomes } from "./delivery/delivery.ts";
+import type { Kind } from "./delivery/kind.ts";
+import { counter, fault, warning, type Counter } from "./delivery/counter.ts";
 import type { FileFault } from "./journal/segment.ts";
 import type { Status } from "./status.ts";
 
-/** What a counter of the status means, and what to do when it counts a loss. */
-interface Counter {
-  readonly meaning: string;
-  /**
-   * Absent where nothing is lost and nothing left. `fault`: it is so now, and ends when somebody acts; `warning`: it has
-   * happened since the daemon's start.
-   */
-  readonly loss?: "fault" | "warning";
-  /** What to do about a loss. */
-  readonly remedy?: string;
-}
-
 type Numbers<T> = { [Name in keyof T & string]: T[Name] extends number ? Name : never }[keyof T & string];
 export type JournalCounter = Numbers<Status["journal"]> | `notRead.${FileFault}`;
-export type DestinationCounter = Numbers<DeliveryStatus> | `dropped.${DropReason}`;
-
-const fault = (meaning: string, remedy: string): Counter => ({ meaning, loss: "fault", remedy });
-const warning = (meaning: string, remedy: string): Counter => ({ meaning, loss: "warning", remedy });
+export type DestinationCounter = Numbers<DeliveryStatus> | `outcomes.${keyof Outcomes}`;
 
 const REMOVE_FILES =
   "the plugin makes no such file, and records elsewhere while it is there: ls -ln in the journal's directory shows whose it is. The daemon deletes what is no file, once a minute. Remove it if it stays";
 
 /** The counters of the journal, as `ocnotify status --json` has them. docs/operations.md repeats this table. */
 export const JOURNAL_COUNTERS: Readonly<Record<JournalCounter, Counter>> = {
-  segments: { meaning: "segments, those included that are read and not old enough to be deleted" },
-  cleared: { meaning: "files deleted that had the names of segments and were none: somebody else made them" },
+  segments: counter("segments, those included that are read and not old enough to be deleted"),
+  cleared: counter("files deleted that had the names of segments and were none: somebody else made them"),
   "notRead.foreign-owner": fault(
     "files that are not read because their owner is not the uid in their name",
     "in a container or a user namespace, map the mail users' uids to themselves: ls -ln in the journal's directory must show the uids of the names. Elsewhere somebody else made the files, and the plugin records elsewhere while they are there: the daemon deletes those that are empty or a system user's, once a minute; remove what stays",
@@ -46,10 +32,10 @@ export const JOURNAL_COUNTERS: Readonly<Record<JournalCounter, Counter>> = {
   ),
 };
 
-/** The counters of one destination. */
-export const DESTINATION_COUNTERS: Readonly<Record<DestinationCounter, Counter>> = {
-  records: { meaning: "records read" },
-  bytes: { meaning: "bytes read" },
+/** The counters of each destination, whatever its kind. What its kind brings comes after them; see `countersOf`. */
+const DESTINATION_COUNTERS: Readonly<Record<DestinationCounter, Counter>> = {
+  records: counter("records read"),
+  bytes: counter("bytes read"),
   malformed: warning(
     "lines of the journal that are no records, skipped",
     "journalctl -u ocnotify names files and places. A full disk or a crash tears a line; many of them mean that another program writes there, or that the plugin is newer than the daemon: install the same version of both",
@@ -70,9 +56,13 @@ export const DESTINATION_COUNTERS: Readonly<Record<DestinationCounter, Counter>>
     "times that a segment was found cut off, of which records may be lost",
     "find what truncates files of the journal (logrotate?) and keep it from that: only the plugin may write there",
   ),
-  filtered: { meaning: "records that the destination's filters leave out" },
-  done: { meaning: "records done with" },
-  unreadBytes: { meaning: "bytes not read yet" },
+  "outcomes.notified": counter("records of which everybody has been notified who was to be"),
+  "outcomes.dropped": counter("records of which a notification was given up, for one receiver at least"),
+  "outcomes.nobody": counter("records of users for whom nobody is registered"),
+  "outcomes.ignored": counter("records of which the destination does not notify"),
+  "outcomes.filtered": counter("records that the destination's filters leave out"),
+  "outcomes.waiting": counter("records not done with. These six are all that were read"),
+  unreadBytes: counter("bytes not read yet"),
   unreadableSegments: fault(
     "segments that cannot be read for now, tried again every minute, or every second while no descriptor is free",
     "journalctl -u ocnotify names one and says why; mostly the journal's directory lacks mode 3733 or the daemon's group",
@@ -85,57 +75,10 @@ export const DESTINATION_COUNTERS: Readonly<Record<DestinationCounter, Counter>>
     "segments that are left, and kept, because their writer may not speak for the user whom they name",
     "if Dovecot delivers as that uid, add it to journal.mail_users; if the user is that user of the system under another name, say so in journal.user_names; then restart the daemon",
   ),
-  leftBytes: { meaning: "bytes of these that are not read" },
-  lagRecords: { meaning: "records not done with, those not read estimated" },
-  lagSeconds: { meaning: "age of the oldest record that was read and is not done with" },
-  ignored: { meaning: "records of which the destination does not tell" },
-  nobody: { meaning: "records of users for whom nobody is registered" },
-  sent: { meaning: "notifications that a server has" },
-  resent: { meaning: "records sent again because a connection broke" },
-  lookupFailures: { meaning: "look-ups without an answer, each tried again" },
-  lookupsAgain: { meaning: "look-ups that found nobody in a memcached that had just been started, each done again" },
-  hostFailures: { meaning: "connections that failed, each tried again" },
-  lookingUp: { meaning: "records that wait for a look-up" },
-  waiting: { meaning: "notifications that wait for a server, or may have to be sent again" },
-  hosts: { meaning: "servers known at the moment" },
-  connected: { meaning: "those of them that are connected" },
-  "dropped.expired": warning(
-    "notifications that could not be sent within their time to live",
-    "journalctl -u ocnotify names the server or the memcached that did not answer: start it, or open the port; or the segment that could not be read",
-  ),
-  "dropped.overflow": warning(
-    "notifications given up because too many waited for servers that take nothing, or for one user of the system",
-    "journalctl -u ocnotify names such a server, or the uid: start the server anew, or take it out with ocnotify flush; see users of the system in docs/operations.md",
-  ),
-  "dropped.charset": warning(
-    "notifications with a name, mostly the backend's, that the servers' charset cannot express",
-    "journalctl -u ocnotify says which: correct openchange_backend, or set charset to the servers' dos charset",
-  ),
-  "dropped.no-uid": warning(
-    "notifications of messages without a UID, for each server that would have been told",
-    "see messages without a UID in docs/operations.md: openchange_fields must have uid; a few may come from a busy Maildir",
-  ),
-  "dropped.bad-address": warning(
-    "notifications to a server whose registered address cannot be used",
-    "ocnotify list --username <user> shows it: correct what the server registers, and ocnotify flush --username <user>",
-  ),
-  "dropped.bad-record": warning(
-    "notifications of users whose record in memcached cannot be decoded or is longer than 256 KiB, and of those with more than 1,024 hosts, notifications to all but the last 1,024",
-    "set remove_refused_after where many hosts of a record are dead; else ocnotify flush --username <user>, for the users that journalctl -u ocnotify names",
-  ),
-  "dropped.bad-resolver": warning(
-    "notifications of users who cannot be looked up",
-    "journalctl -u ocnotify names user and reason: a wrong openchange_resolver, a user name that is no key of memcached, or more strings than users of the system may name (resolvers in ocnotify.yaml)",
-  ),
-  "dropped.host-removed": warning(
-    "notifications to servers that had refused for so long that they were taken out of memcached",
-    "start the server; it must register anew",
-  ),
-  "dropped.unregistered": { meaning: "notifications to servers that had stopped and unregistered" },
-  "dropped.gone": warning(
-    "notifications whose record was deleted from the journal, or cut off, before they were sent",
-    "find what deletes files of the journal and keep it from that",
-  ),
+  leftBytes: counter("bytes of these that are not read"),
+  lagRecords: counter("records not done with, those not read estimated"),
+  lagSeconds: counter("age of the oldest record that was read and is not done with"),
+  waiting: counter("notifications that wait for a server, or may have to be sent again"),
 };
 
 /** One counter of a status that counts a loss, or something that is left. */
@@ -150,12 +93,28 @@ export interface Loss {
   readonly remedy: string;
 }
 
+/** The kinds of destinations, by their type. */
+export type Kinds = ReadonlyMap<string, Kind>;
+
+/** What the numbers of a destination of this kind mean, by their names in `ocnotify status --json`. */
+export function countersOf(kind: Kind | undefined): Readonly<Record<string, Counter>> {
+  return {
+    ...DESTINATION_COUNTERS,
+    ...withPrefix("details", kind?.counters),
+    ...withPrefix("dropped", kind?.dropReasons),
+  };
+}
+
+function withPrefix(prefix: string, counters: Readonly<Record<string, Counter>> = {}): Record<string, Counter> {
+  return Object.fromEntries(Object.entries(counters).map(([name, each]) => [`${prefix}.${name}`, each]));
+}
+
 /** Everything that a daemon has lost or leaves unread, the journal's first. */
-export function lossesOf({ journal, destinations }: Status): Loss[] {
+export function lossesOf({ journal, destinations }: Status, kinds: Kinds): Loss[] {
   return [
     ...lossesIn(JOURNAL_COUNTERS, counts(journal)),
     ...Object.entries(destinations).flatMap(([name, status]) =>
-      lossesIn(DESTINATION_COUNTERS, counts(status), name).map((loss) =>
+      lossesIn(countersOf(kinds.get(status.type)), counts(status), name).map((loss) =>
         loss.counter === "leftSegments" && status.left.length > 0
           ? { ...loss, remedy: status.left.map(({ advice }) => advice).join("; ") }
           : loss,
@@ -169,10 +128,10 @@ function lossesIn(
   counted: Map<string, number>,
   destination?: string,
 ): Loss[] {
-  return Object.entries(table).flatMap(([counter, { meaning, loss: state, remedy }]) => {
-    const count = counted.get(counter) ?? 0;
+  return Object.entries(table).flatMap(([name, { meaning, loss: state, remedy }]) => {
+    const count = counted.get(name) ?? 0;
     if (count === 0 || state === undefined || remedy === undefined) return [];
-    return [{ destination, counter, state, count, message: `${meaning}: ${count}`, remedy }];
+    return [{ destination, counter: name, state, count, message: `${meaning}: ${count}`, remedy }];
   });
 }
 

@@ -1,9 +1,13 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { milliseconds, type Config, type OpenChangeConfig } from "./config.ts";
+import { allOptions, type Config, type DestinationConfig } from "./config.ts";
+import type { Kinds } from "./counters.ts";
+import { commonOptions } from "./delivery/common-options.ts";
 import { Delivery } from "./delivery/delivery.ts";
 import { connectionsWithin, descriptorLimit } from "./descriptors.ts";
-import { OpenChange } from "./destinations/openchange/openchange.ts";
+import type { Kind } from "./delivery/kind.ts";
+import { milliseconds, settingsOf } from "./delivery/options.ts";
+import { loadKinds } from "./destinations/kinds.ts";
 import { OcnotifyError } from "./errors.ts";
 import { eventFilter } from "./events/filter.ts";
 import { JournalDirectory } from "./journal/directory.ts";
@@ -45,7 +49,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
 
 async function startLocked(config: Config, log: Logger): Promise<Daemon> {
   const startedAt = performance.now();
-  const mostConnections = connectionsOfEach(config, log);
+  const kinds = await loadKinds(Object.values(config.destinations).map(({ type }) => type));
+  const maxConnections = connectionsOfEach(config, log);
   const owners = new Owners(config.journal.mail_users, config.journal.user_names);
   await owners.resolve(log);
   const directory = new JournalDirectory(config.journal.directory, owners, log);
@@ -72,14 +77,9 @@ async function startLocked(config: Config, log: Logger): Promise<Daemon> {
     await directory.open();
     directory.probe();
     for (const [name, settings] of Object.entries(config.destinations)) {
+      const destinationLog = log.child({ destination: name });
       deliveries.push(
-        await startDelivery(
-          name,
-          { ...settings, max_connections: Math.min(settings.max_connections, mostConnections) },
-          config,
-          directory,
-          log.child({ destination: name }),
-        ),
+        await startDelivery(name, settings, { config, kinds, directory, maxConnections }, destinationLog),
       );
     }
   } catch (error) {
@@ -89,7 +89,7 @@ async function startLocked(config: Config, log: Logger): Promise<Daemon> {
     throw error;
   }
   retention.start();
-  const lossLog = new LossLog(status, log);
+  const lossLog = new LossLog(status, kinds, log);
   lossLog.start();
   log.info({ journal: directory.path, segments: directory.segments.size }, "ready");
 
@@ -109,7 +109,7 @@ function connectionsOfEach({ destinations }: Config, log: Logger): number {
   const settings = Object.values(destinations);
   const limit = descriptorLimit();
   const most = Math.max(1, Math.floor(connectionsWithin(limit) / Math.max(1, settings.length)));
-  const wanted = Math.max(0, ...settings.map((each) => each.max_connections));
+  const wanted = Math.max(0, ...settings.map(({ max_connections: own }) => (typeof own === "number" ? own : 0)));
   if (wanted > most) {
     log.warn(
       `max_connections is ${wanted}, but the limit of ${limit} open files allows ${most} for each destination: with more hosts, they take turns. Raise it with LimitNOFILE= below [Service] (systemctl edit ocnotify)`,
@@ -118,19 +118,35 @@ function connectionsOfEach({ destinations }: Config, log: Logger): number {
   return most;
 }
 
+interface DeliveryContext {
+  readonly config: Config;
+  readonly kinds: Kinds;
+  readonly directory: JournalDirectory;
+  readonly maxConnections: number;
+}
+
 async function startDelivery(
   name: string,
-  settings: OpenChangeConfig,
-  config: Config,
-  directory: JournalDirectory,
+  written: DestinationConfig,
+  { config, kinds, directory, maxConnections }: DeliveryContext,
   log: Logger,
 ): Promise<Delivery> {
+  // The configuration was judged with the same kinds.
+  const kind = kinds.get(written.type) as Kind;
   const cursorFile = join(config.state_directory, `${name}.cursor`);
+  const filter = settingsOf(commonOptions, written);
   try {
     return await Delivery.start(
-      { name, cursorFile, wants: eventFilter(settings), wantsService: settings.services !== undefined },
+      {
+        name,
+        type: kind.type,
+        cursorFile,
+        wants: eventFilter(filter),
+        wantsService: filter.services !== undefined,
+        wholeRecords: kind.wholeRecords,
+      },
       directory,
-      (answers) => new OpenChange(openChangeSettings(settings), answers, log),
+      (answers) => kind.create(settingsOf(allOptions(kind), written), { name, answers, log, maxConnections }),
       log,
     );
   } catch (error) {
@@ -139,28 +155,4 @@ async function startDelivery(
       cause: error,
     });
   }
-}
-
-function openChangeSettings(config: OpenChangeConfig): ConstructorParameters<typeof OpenChange>[0] {
-  return {
-    resolver: config.resolver,
-    resolvers: config.resolvers,
-    cn: config.cn,
-    backend: config.backend,
-    charset: config.charset,
-    newMailEvents: config.new_mail_events,
-    extended: config.extended,
-    timeToLiveMs: milliseconds(config.time_to_live),
-    restartGraceMs: milliseconds(config.restart_grace),
-    removeRefusedAfterMs:
-      config.remove_refused_after === "never" ? undefined : milliseconds(config.remove_refused_after),
-    maxConnections: config.max_connections,
-    endpoint: {
-      connectTimeoutMs: milliseconds(config.connect_timeout),
-      stallTimeoutMs: milliseconds(config.stall_timeout),
-      idleTimeoutMs: milliseconds(config.idle_timeout),
-      firstRetryMs: milliseconds(config.retry_first),
-      mostRetryMs: milliseconds(config.retry_most),
-    },
-  };
 }

@@ -1,4 +1,4 @@
-import { lossesOf } from "./counters.ts";
+import { lossesOf, type Kinds } from "./counters.ts";
 import type { Logger } from "./log.ts";
 import type { Status } from "./status.ts";
 
@@ -13,12 +13,14 @@ const AGAIN_MS = 60 * 60_000;
  */
 export class LossLog {
   readonly #status: () => Status;
+  readonly #kinds: Kinds;
   readonly #log: Logger;
   readonly #logged = new Map<string, { readonly count: number; readonly at: number }>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(status: () => Status, log: Logger) {
+  constructor(status: () => Status, kinds: Kinds, log: Logger) {
     this.#status = status;
+    this.#kinds = kinds;
     this.#log = log;
   }
 
@@ -29,7 +31,7 @@ export class LossLog {
 
   /** @param now milliseconds of the process's clock */
   look(now: number): void {
-    for (const { destination, counter, state, count, message, remedy } of lossesOf(this.#status())) {
+    for (const { destination, counter, state, count, message, remedy } of lossesOf(this.#status(), this.#kinds)) {
       const key = `${destination ?? ""} ${counter}`;
       const logged = this.#logged.get(key);
       if (logged !== undefined && now - logged.at < AGAIN_MS) continue;

@@ -3,12 +3,13 @@ import { appendFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { Resolver } from "../src/index.ts";
-import { askStatus, type Status } from "../src/status.ts";
+import { askStatus } from "../src/status.ts";
 import { startMemcached, type TestMemcached } from "./helpers/memcached.ts";
 import { startNanocatPull, type Peer } from "./helpers/nanocat.ts";
 import { makeWorkspace, newMailBytes, startDaemon, type RunningDaemon } from "./helpers/ocnotify.ts";
 import { freePort } from "./helpers/ports.ts";
 import { waitFor } from "./helpers/wait.ts";
+import { destinationStatus, type OpenChangeStatus } from "./helpers/status.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -25,7 +26,7 @@ interface Host {
   deliver(uid: number): void;
   start(destination?: Record<string, unknown>): Promise<RunningDaemon>;
   receiver(user: string, address?: string): Promise<Peer>;
-  status(): Promise<Status["destinations"][string]>;
+  status(): Promise<OpenChangeStatus>;
   since(): Promise<number>;
 }
 
@@ -44,9 +45,7 @@ async function host(t: TestContext): Promise<Host> {
     workspace.remove();
   });
   const status: Host["status"] = async () => {
-    const { openchange } = (await askStatus(workspace.stateDir)).destinations;
-    assert.ok(openchange !== undefined);
-    return openchange;
+    return await destinationStatus(workspace.stateDir);
   };
   return {
     memcached,

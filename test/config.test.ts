@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import fc from "fast-check";
 import { stringify } from "yaml";
-import { checkConfig, type Config, milliseconds, readConfig } from "../src/config.ts";
+import { checkConfig, type Config, readConfig } from "../src/config.ts";
+import { milliseconds } from "../src/delivery/options.ts";
 import { OcnotifyError } from "../src/errors.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ocnotify-config-"));
@@ -40,24 +41,32 @@ async function isConfigOrRefused(text: string): Promise<void> {
 const input = (keys: readonly string[], value: unknown): unknown =>
   keys.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
 
+interface Key {
+  path: string;
+  input: (value: unknown) => unknown;
+}
+
 /** Every key of the configuration, and a configuration in which it has a value. Asks the program which there are. */
-function everyKey(within: readonly string[] = []): { path: string; input: (value: unknown) => unknown }[] {
+async function everyKey(within: readonly string[] = []): Promise<Key[]> {
   let known: string[] = [];
   try {
-    checkConfig(input([...within, "no such key"], 1), "");
+    await checkConfig(input([...within, "no such key"], 1), "");
   } catch (error) {
     known = /no such key: unknown key\. Known here: (.*)$/.exec((error as Error).message)?.[1]?.split(", ") ?? [];
   }
   if (within.length === 1 && within[0] === "destinations") known = ["a"];
-  return known.flatMap((key) => {
-    const keys = [...within, key];
-    return [{ path: keys.join("."), input: (value: unknown) => input(keys, value) }, ...everyKey(keys)];
-  });
+  const found = await Promise.all(
+    known.map(async (key) => {
+      const keys = [...within, key];
+      return [{ path: keys.join("."), input: (value: unknown) => input(keys, value) }, ...(await everyKey(keys))];
+    }),
+  );
+  return found.flat();
 }
 
 describe("the configuration", () => {
-  it("is complete without a file", () => {
-    const { journal, state_directory, destinations, log, drain_timeout } = checkConfig({}, "defaults");
+  it("is complete without a file", async () => {
+    const { journal, state_directory, destinations, log, drain_timeout } = await checkConfig({}, "defaults");
     assert.deepEqual(journal, {
       directory: "/var/spool/ocnotify/journal",
       mail_users: ["vmail"],
@@ -68,8 +77,9 @@ describe("the configuration", () => {
     assert.equal(drain_timeout, "5s");
     assert.deepEqual(log, { level: "info", format: "text" });
     assert.deepEqual(Object.keys(destinations), ["openchange"]);
-    const { resolver, cn, backend, charset, new_mail_events, time_to_live, remove_refused_after } =
-      destinations["openchange"] ?? {};
+    const { resolver, cn, backend, charset, new_mail_events, time_to_live, remove_refused_after } = destinations[
+      "openchange"
+    ] as Record<string, unknown>;
     assert.deepEqual(
       { resolver, cn, backend, charset, new_mail_events, time_to_live, remove_refused_after },
       {
@@ -86,7 +96,7 @@ describe("the configuration", () => {
 
   it("is the defaults when the file is empty, or all comments", async () => {
     for (const text of ["", "\n", "# nothing\n", "---\n", "null\n", "{}"]) {
-      assert.deepEqual(await read(text), checkConfig({}, "defaults"), text);
+      assert.deepEqual(await read(text), await checkConfig({}, "defaults"), text);
     }
   });
 
@@ -150,7 +160,7 @@ destinations: { a: { events: [MessageGone], cn: both, users: jdoe } }
     }
   });
 
-  it("says the same of every key and every wrong value: which key, what is allowed and what it got, escaped", () => {
+  it("says the same of every key and every wrong value: which key, what is allowed and what it got, escaped", async () => {
     const wrong: [value: unknown, shown: string][] = [
       [null, "nothing"],
       [true, "true"],
@@ -171,11 +181,11 @@ destinations: { a: { events: [MessageGone], cn: both, users: jdoe } }
       [{ "\u001b": {} }, "keys with their values"],
     ];
     let refused = 0;
-    for (const { path, input } of everyKey()) {
+    for (const { path, input } of await everyKey()) {
       for (const [value, shown] of wrong) {
         let message: string;
         try {
-          checkConfig(input(value), "the file");
+          await checkConfig(input(value), "the file");
           continue;
         } catch (error) {
           assert.ok(error instanceof OcnotifyError, String(error));
@@ -220,7 +230,7 @@ destinations: { a: { events: [MessageGone], cn: both, users: jdoe } }
       services: ["lmtp", "indexer-worker", "!*sieve"],
     };
     const { destinations } = await read(stringify({ destinations: { a: lists } }));
-    const { events, users, mailboxes, services } = destinations["a"] ?? {};
+    const { events, users, mailboxes, services } = destinations["a"] as Record<string, unknown>;
     assert.deepEqual({ events, users, mailboxes, services }, lists);
   });
 

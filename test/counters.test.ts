@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { DESTINATION_COUNTERS, JOURNAL_COUNTERS, lossesOf } from "../src/counters.ts";
+import { countersOf, JOURNAL_COUNTERS, lossesOf } from "../src/counters.ts";
+import { KIND_TYPES, loadKinds } from "../src/destinations/kinds.ts";
 import { statusOf } from "./helpers/status.ts";
+
+const kinds = await loadKinds(KIND_TYPES);
+/** The counters of every kind. */
+const DESTINATION_COUNTERS = Object.assign({}, ...[...kinds.values()].map(countersOf)) as ReturnType<typeof countersOf>;
 
 describe("the counters of the status", () => {
   it("stand in docs/operations.md, each with the same meaning and remedy, and no other does", () => {
@@ -27,11 +32,14 @@ describe("the counters of the status", () => {
 
 describe("the losses of a status", () => {
   it("are none while nothing is lost", () => {
-    assert.deepEqual(lossesOf(statusOf()), []);
+    assert.deepEqual(lossesOf(statusOf(), kinds), []);
   });
 
   it("are each counter over 0, in words, with what to do", () => {
-    const losses = lossesOf(statusOf({ malformed: 3, dropped: { expired: 2, unregistered: 9 } }, { symlink: 1 }));
+    const losses = lossesOf(
+      statusOf({ malformed: 3, dropped: { expired: 2, unregistered: 9 } }, { symlink: 1 }),
+      kinds,
+    );
     assert.deepEqual(
       losses.map(({ destination, counter, state, count, message }) => [destination, counter, state, count, message]),
       [
@@ -54,7 +62,7 @@ describe("the losses of a status", () => {
       { uid: 5000, user: "jdoe", advice: "add 5000" },
       { uid: 5001, user: "anna", advice: "add 5001" },
     ];
-    const [loss] = lossesOf(statusOf({ leftSegments: 2, leftBytes: 500, left }));
+    const [loss] = lossesOf(statusOf({ leftSegments: 2, leftBytes: 500, left }), kinds);
     assert.deepEqual([loss?.counter, loss?.state, loss?.remedy], ["leftSegments", "fault", "add 5000; add 5001"]);
   });
 });

@@ -8,7 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { encodeResolverRecord, Resolver } from "../src/index.ts";
 import { bindPull } from "../src/protocols/sp/pull-socket.ts";
 import { MemcachedServer } from "../src/protocols/memcached/server.ts";
-import { askStatus, type Status } from "../src/status.ts";
+import type { Status } from "../src/status.ts";
 import { startMemcached, type TestMemcached } from "./helpers/memcached.ts";
 import { startNanocatPull, type Peer } from "./helpers/nanocat.ts";
 import {
@@ -24,6 +24,7 @@ import {
 import { freePort } from "./helpers/ports.ts";
 import { waitFor } from "./helpers/wait.ts";
 import { pauseProcess } from "./helpers/pause.ts";
+import { destinationStatus, type OpenChangeStatus } from "./helpers/status.ts";
 
 const PATIENCE_MS = 20_000;
 
@@ -38,7 +39,7 @@ interface World {
   start(destination?: Record<string, unknown>): Promise<RunningDaemon>;
   /** A PULL socket of libnanomsg, registered for the users. */
   receiver(...users: string[]): Promise<Peer>;
-  status(): Promise<Status["destinations"][string]>;
+  status(): Promise<OpenChangeStatus>;
   allDone(): Promise<void>;
   setRecord(user: string, value: Buffer): Promise<void>;
 }
@@ -54,11 +55,7 @@ async function world(t: TestContext): Promise<World> {
     await memcached.stop();
     workspace.remove();
   });
-  const status: World["status"] = async () => {
-    const { openchange } = (await askStatus(workspace.stateDir)).destinations;
-    assert.ok(openchange !== undefined);
-    return openchange;
-  };
+  const status: World["status"] = () => destinationStatus(workspace.stateDir);
   return {
     memcached,
     resolver,
@@ -715,14 +712,17 @@ describe("the status of a daemon", { concurrency: 4 }, () => {
     );
     const json = await ocnotify(["status", "--state-dir", w.workspace.stateDir, "--json"]);
     const { destinations, node } = JSON.parse(json.stdout) as Status;
-    assert.equal(destinations["openchange"]?.sent, 1);
+    assert.equal(destinations["openchange"]?.details["sent"], 1);
     assert.equal(node, process.versions.node);
     const { code, stdout } = await ocnotify(["status", "--state-dir", w.workspace.stateDir]);
     assert.equal(code, 0);
     assert.match(stdout, /^ocnotify \S+ \(Node\.js [\d.]+\), pid \d+, since \S+Z, [\d.]+ MiB resident$/m);
-    assert.match(stdout, /^destination openchange$/m);
+    assert.match(stdout, /^destination openchange \(openchange\)$/m);
     assert.match(stdout, /^ {2}records +4 read \(.*\), 1 malformed, 1 could not be recorded, 0 passed over$/m);
-    assert.match(stdout, /^ {2}of these +1 filtered, 1 of no interest, 1 with nobody registered$/m);
+    assert.match(
+      stdout,
+      /^ {2}of these +1 notified, 0 given up, 1 with nobody registered, 1 filtered, 1 of no interest$/m,
+    );
     assert.match(stdout, /^ {2}sent +1 notifications/m);
     assert.match(stdout, /^ {2}behind +0 records/m);
   });

@@ -5,6 +5,9 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { test } from "node:test";
 import { checkConfig } from "../src/config.ts";
+import { commonOptions } from "../src/delivery/common-options.ts";
+import type { Option } from "../src/delivery/options.ts";
+import { KIND_TYPES, loadKinds } from "../src/destinations/kinds.ts";
 import { parse } from "yaml";
 
 const FOLDER = join(import.meta.dirname, "..");
@@ -81,9 +84,9 @@ function flat(value: object, prefix = ""): [string, string][] {
   });
 }
 
-test("docs/configuration.md names every key that the program takes, each with its default", () => {
+test("docs/configuration.md names every key that the program takes, each with its default", async () => {
   const table = documented();
-  const defaults = new Map(flat(checkConfig({}, "defaults")));
+  const defaults = new Map(flat(await checkConfig({}, "defaults")));
   for (const { name, default: standard } of table) {
     // Those without a default take all.
     if (standard !== "all" && name !== "destinations") assert.equal(standard, defaults.get(name), name);
@@ -93,16 +96,32 @@ test("docs/configuration.md names every key that the program takes, each with it
     const here = names
       .filter((name) => name.startsWith(prefix))
       .map((name) => name.slice(prefix.length).split(".", 1)[0] ?? "");
-    assert.deepEqual([...new Set(here)].toSorted(), knownKeys(prefix).toSorted(), prefix);
+    assert.deepEqual([...new Set(here)].toSorted(), (await knownKeys(prefix)).toSorted(), prefix);
   }
 });
 
+test("docs/configuration.md says of each option of a destination what its kind says", async () => {
+  const text = readFileSync(join(FOLDER, "docs/configuration.md"), "utf8");
+  const rows = [...text.matchAll(/^\| `destinations\.\*\.(?!type`).*\|$/gm)].map(([row]) => row);
+  const kinds = await loadKinds(KIND_TYPES);
+  const options = [commonOptions, ...[...kinds.values()].map((kind) => kind.options)].flatMap(Object.entries<Option>);
+  assert.deepEqual(
+    rows,
+    options.map(([key, option]) => rowOf(key, option)),
+  );
+});
+
+function rowOf(key: string, { type, fallback, meaning }: Option): string {
+  const written = Array.isArray(fallback) ? `[${fallback.join(", ")}]` : (fallback as string | number | boolean);
+  return `| \`destinations.*.${key}\` | ${type} | ${fallback === undefined ? "all" : `\`${written}\``} | ${meaning} |`;
+}
+
 /** What the error for an unknown key says is known there. */
-function knownKeys(prefix: string): string[] {
+async function knownKeys(prefix: string): Promise<string[]> {
   const path = prefix.replace("*", "openchange").split(".").filter(Boolean);
   const input = path.reduceRight<object>((inner, key) => ({ [key]: inner }), { nonsense: 1 });
   try {
-    checkConfig(input, "test");
+    await checkConfig(input, "test");
   } catch (error) {
     const known = /Known here: ([^;]*)/.exec((error as Error).message)?.[1];
     if (known !== undefined) return known.trim().split(/, /);
@@ -110,9 +129,9 @@ function knownKeys(prefix: string): string[] {
   throw new Error("an unknown key is taken");
 }
 
-test("packaging/ocnotify.yaml, with every line in effect, is the configuration without it", () => {
+test("packaging/ocnotify.yaml, with every line in effect, is the configuration without it", async () => {
   const text = readFileSync(join(FOLDER, "packaging/ocnotify.yaml"), "utf8");
   assert.deepEqual(parse(text), null, "as it is installed, it changes nothing");
   const settings = text.replaceAll(/^#( *)(?=[a-z_]+:)/gm, "$1");
-  assert.deepEqual(checkConfig(parse(settings), "ocnotify.yaml"), checkConfig({}, "defaults"));
+  assert.deepEqual(await checkConfig(parse(settings), "ocnotify.yaml"), await checkConfig({}, "defaults"));
 });

@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { pino } from "pino";
 import { LossLog } from "../src/loss-log.ts";
+import { KIND_TYPES, loadKinds } from "../src/destinations/kinds.ts";
 import type { Status } from "../src/status.ts";
 import { statusOf } from "./helpers/status.ts";
 
+const kinds = await loadKinds(KIND_TYPES);
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
@@ -15,7 +17,7 @@ function lossLog(): { look: (status: Status, now: number) => string[]; lines: Re
   const lines: Record<string, unknown>[] = [];
   const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) });
   let current = statusOf();
-  const losses = new LossLog(() => current, log);
+  const losses = new LossLog(() => current, kinds, log);
   return {
     lines,
     look(status, now) {
@@ -71,7 +73,7 @@ describe("the log of losses", () => {
       looks++;
       return statusOf();
     };
-    const losses = new LossLog(status, pino({ level: "silent" }));
+    const losses = new LossLog(status, kinds, pino({ level: "silent" }));
     losses.start();
     t.mock.timers.tick(60_000);
     assert.equal(looks, 6);

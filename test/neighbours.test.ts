@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { Resolver } from "../src/index.ts";
 import { encodeHandshake } from "../src/protocols/sp/handshake.ts";
-import { askStatus, type Status } from "../src/status.ts";
 import { NOT_ROOT, STRANGE_UID } from "./helpers/journal.ts";
 import { startMemcached, type TestMemcached } from "./helpers/memcached.ts";
 import { TestNameService } from "./helpers/name-service.ts";
@@ -14,6 +13,7 @@ import { startNanocatPull, type Peer } from "./helpers/nanocat.ts";
 import { makeWorkspace, startDaemon, type RunningDaemon } from "./helpers/ocnotify.ts";
 import { freePort } from "./helpers/ports.ts";
 import { waitFor } from "./helpers/wait.ts";
+import { destinationStatus, type OpenChangeStatus } from "./helpers/status.ts";
 
 /** Users of the system: each speaks for himself alone. */
 const USERS = { mallory: STRANGE_UID, anna: STRANGE_UID + 1, bob: STRANGE_UID + 2 } as const;
@@ -30,7 +30,7 @@ interface World {
   readonly write: (user: User | "jdoe", ...records: Record<string, unknown>[]) => void;
   /** A mail to each of these, who must be told of it however long the others wait. */
   readonly tells: (...users: (User | "jdoe")[]) => Promise<void>;
-  readonly status: () => Promise<Status["destinations"][string]>;
+  readonly status: () => Promise<OpenChangeStatus>;
 }
 
 /** The mail user's jdoe, and anna and bob, are registered at one receiver. */
@@ -75,7 +75,7 @@ async function world(t: TestContext, destination: Record<string, unknown> = {}):
       }
     },
     async status() {
-      return (await askStatus(workspace.stateDir)).destinations["openchange"] as Status["destinations"][string];
+      return await destinationStatus(workspace.stateDir);
     },
   };
 }

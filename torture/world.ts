@@ -2,12 +2,13 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import type { OpenChangeConfig } from "../src/config.ts";
+import type { options } from "../src/destinations/openchange/options.ts";
 import { encodeResolverRecord } from "../src/destinations/openchange/codec/resolver-record.ts";
 import { resolverKey } from "../src/destinations/openchange/resolver.ts";
 import { parseConfigString } from "../src/protocols/memcached/config-string.ts";
 import { MemcachedPool } from "../src/protocols/memcached/pool.ts";
-import { askStatus, type Status } from "../src/status.ts";
+import type { Status } from "../src/status.ts";
+import { destinationIn, destinationStatus, type OpenChangeStatus } from "../test/helpers/status.ts";
 import { startMemcached, type TestMemcached } from "../test/helpers/memcached.ts";
 import { buildNnPrograms, type NnPrograms } from "../test/helpers/nanocat.ts";
 import { ocnotify } from "../test/helpers/ocnotify.ts";
@@ -19,8 +20,6 @@ import { Writer } from "./writer.ts";
 import { freePort } from "../test/helpers/ports.ts";
 import { waitFor } from "../test/helpers/wait.ts";
 
-type DestinationStatus = Status["destinations"][string];
-
 /** Nothing came for so long: what is missing does not come any more. */
 const PATIENCE_MS = 20_000;
 const LOAD_TICK_MS = 5;
@@ -28,7 +27,7 @@ const LOAD_TICK_MS = 5;
 export interface WorldConfig {
   /** Instead of the world's own memcached. */
   readonly resolver?: string;
-  readonly destination?: Partial<OpenChangeConfig>;
+  readonly destination?: Partial<Record<keyof typeof options, unknown>>;
   readonly drainTimeout?: string;
   readonly stateDir?: string;
   readonly environment?: Record<string, string>;
@@ -215,9 +214,8 @@ export class World {
     return servers;
   }
 
-  async status(): Promise<DestinationStatus> {
-    const status = await askStatus(this.stateDir);
-    return destinationOf(status);
+  async status(): Promise<OpenChangeStatus> {
+    return await destinationStatus(this.stateDir);
   }
 
   /** Waits until everything has come, or nothing comes any more. */
@@ -236,8 +234,8 @@ export class World {
   }
 
   /** Waits until the daemon has answered for every record. */
-  async settled(timeoutMs = 60_000): Promise<DestinationStatus> {
-    let status: DestinationStatus | undefined;
+  async settled(timeoutMs = 60_000): Promise<OpenChangeStatus> {
+    let status: OpenChangeStatus | undefined;
     await waitFor(
       "the daemon to be done with the journal",
       async () => {
@@ -247,18 +245,18 @@ export class World {
       },
       timeoutMs,
     );
-    return status as unknown as DestinationStatus;
+    return status as unknown as OpenChangeStatus;
   }
 
   /**
    * `ocnotify status --json` of a daemon that has read the whole journal itself says what was counted here.
    * @param expected what beside the obvious must be there
    */
-  async checkStatus(expected: { dropped?: number; reason?: string } = {}): Promise<DestinationStatus> {
+  async checkStatus(expected: { dropped?: number; reason?: string } = {}): Promise<OpenChangeStatus> {
     await this.settled();
     const { code, stdout, stderr } = await ocnotify(["status", "--json", "--state-dir", this.stateDir]);
     if (code !== 0) throw new Error(`ocnotify status: ${stderr}`);
-    const status = destinationOf(JSON.parse(stdout) as Status);
+    const status = destinationIn(JSON.parse(stdout) as Status);
     const { sent } = this.tally.counts();
     const dropped = Object.values(status.dropped).reduce((sum, count) => sum + count, 0);
     const wanted = {
@@ -297,12 +295,6 @@ export class World {
 /** The uid of a second writer, for those who may give files away. */
 export const WRITER_UID = 61_234;
 export const isRoot = process.getuid?.() === 0;
-
-function destinationOf(status: Status): DestinationStatus {
-  const destination = status.destinations["openchange"];
-  if (destination === undefined) throw new Error("status tells of no destination");
-  return destination;
-}
 
 /** `count` users named after `prefix`. */
 export function usersNamed(prefix: string, count: number): string[] {

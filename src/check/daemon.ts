@@ -3,6 +3,7 @@ import { statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Config } from "../config.ts";
 import { lossesOf } from "../counters.ts";
+import { loadKinds } from "../destinations/kinds.ts";
 import { uidOfMailUser } from "../journal/owners.ts";
 import { askStatus, type Status } from "../status.ts";
 import { describeVersions, version, versions } from "../version.ts";
@@ -161,12 +162,13 @@ export async function checkDaemon(config: Config): Promise<{ findings: Finding[]
     }
   }
   // What another version counts, and means, need not be this one's.
-  if (status.version === version) findings.push(...lossFindings(status, mailUids));
+  if (status.version === version) findings.push(...(await lossFindings(status, mailUids)));
   return { findings, status };
 }
 
-function lossFindings(status: Status, mailUids: ReadonlySet<number>): Finding[] {
-  return lossesOf(status).map(({ destination, counter, state, message, remedy }) => {
+async function lossFindings(status: Status, mailUids: ReadonlySet<number>): Promise<Finding[]> {
+  const kinds = await loadKinds(Object.values(status.destinations).map(({ type }) => type));
+  return lossesOf(status, kinds).map(({ destination, counter, state, message, remedy }) => {
     const finding = state === "fault" ? fault : warning;
     if (destination === undefined) return finding("journal", message, remedy);
     const left = status.destinations[destination]?.left ?? [];

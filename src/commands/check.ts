@@ -1,13 +1,12 @@
 import { Option, type Command } from "commander";
 import { styleText } from "node:util";
-import { unusableValues } from "../check/configuration.ts";
 import { checkDaemon, checkJournal } from "../check/daemon.ts";
 import { checkDovecot } from "../check/dovecot.ts";
 import { fault, ok, type Finding } from "../check/finding.ts";
-import { checkMemcached, checkUser } from "../check/receivers.ts";
-import { checkSmbConf, type NamedResolver } from "../check/smb-conf.ts";
-import { readConfigSource, type Config } from "../config.ts";
-import { defaultCharset } from "../destinations/openchange/codec/charset.ts";
+import { readConfigSource, unusableValues, type Config } from "../config.ts";
+import type { CheckContext } from "../delivery/kind.ts";
+import { settingsOf } from "../delivery/options.ts";
+import { loadKinds } from "../destinations/kinds.ts";
 import { json, printable } from "../printable.ts";
 import { example } from "./options.ts";
 
@@ -52,7 +51,7 @@ async function* check(options: CheckOptions): AsyncGenerator<Finding> {
   const source = await readConfigSource(options.config);
   const config = withOptions(source.config, options);
   const { file, exists } = source;
-  const unusable = unusableValues(config);
+  const unusable = await unusableValues(config);
   for (const each of unusable) yield fault("daemon", `${file}: ${each}`, "correct it, and see ocnotify config check");
   if (unusable.length === 0) {
     yield ok(
@@ -68,27 +67,19 @@ async function* check(options: CheckOptions): AsyncGenerator<Finding> {
   const daemon = await checkDaemon(config);
   yield* await checkJournal(journal, daemon.status);
   yield* daemon.findings;
-  // What Dovecot says goes before what the daemon's configuration says, for every record that brings it.
-  const set: Readonly<Record<string, string>> = dovecot.settings;
-  const destinations = Object.values(config.destinations);
-  yield* checkSmbConf(resolversInEffect(config, set["openchange_resolver"]));
-  const resolvers = destinations.map(({ resolver }) => options.server ?? set["openchange_resolver"] ?? resolver);
-  yield* await checkMemcached([...resolvers, ...destinations.flatMap((destination) => destination.resolvers)]);
-  if (options.user === undefined) return;
-  const cn = options.cn ?? set["openchange_cn"] ?? destinations[0]?.cn;
-  yield* await checkUser(options.user, resolvers, {
-    cn: cn === "email" ? "email" : "username",
-    charset: destinations[0]?.charset ?? defaultCharset,
-  });
+  const dovecots: Record<string, string> = { ...dovecot.settings };
+  if (options.server !== undefined) dovecots["openchange_resolver"] = options.server;
+  if (options.cn !== undefined) dovecots["openchange_cn"] = options.cn;
+  yield* checkDestinations(config, { dovecot: dovecots, user: options.user });
 }
 
-function resolversInEffect({ destinations }: Config, dovecots: string | undefined): NamedResolver[] {
-  if (dovecots !== undefined)
-    return [{ resolver: dovecots, setting: "openchange_resolver in Dovecot's configuration" }];
-  return Object.entries(destinations).map(([name, { resolver }]) => ({
-    resolver,
-    setting: `destinations.${name}.resolver in the daemon's configuration`,
-  }));
+async function* checkDestinations({ destinations }: Config, context: CheckContext): AsyncGenerator<Finding> {
+  const named = Object.entries(destinations);
+  for (const [type, kind] of await loadKinds(named.map(([, written]) => written.type))) {
+    const ofThisKind = named.filter(([, written]) => written.type === type);
+    const settings = ofThisKind.map(([name, written]) => [name, settingsOf(kind.options, written)] as const);
+    yield* kind.check(new Map(settings), context);
+  }
 }
 
 function withOptions(config: Config, { journal, stateDir }: CheckOptions): Config {

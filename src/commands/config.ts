@@ -1,7 +1,6 @@
 import type { Command } from "commander";
 import { stringify } from "yaml";
-import { unusableValues } from "../check/configuration.ts";
-import { readConfigSource } from "../config.ts";
+import { readConfigSource, unusableValues } from "../config.ts";
 import { OcnotifyError } from "../errors.ts";
 import { example } from "./options.ts";
 
@@ -15,7 +14,7 @@ export function addConfig(program: Command): void {
     .addHelpText("after", example("ocnotify config check --config /etc/ocnotify/ocnotify.yaml"))
     .action(async (options: { config?: string }) => {
       const { config, file, exists } = await readConfigSource(options.config);
-      const unusable = unusableValues(config);
+      const unusable = await unusableValues(config);
       if (unusable.length > 0) throw new OcnotifyError("ERR_CONFIG", `${file}: ${unusable.join("; ")}`);
       const source = exists ? `${file}, and the defaults for what it leaves out` : `there is no ${file}: the defaults`;
       process.stdout.write(`# In effect: ${source}\n${stringify(config)}`);

@@ -1,9 +1,18 @@
+import { setFlagsFromString } from "node:v8";
 import { Option, type Command } from "commander";
 import { DEFAULT_CONFIG_FILE, readConfig, type Config } from "../config.ts";
 import { startDaemon } from "../daemon.ts";
 import { createLog, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../log.ts";
 import { systemd } from "../systemd.ts";
 import { example } from "./options.ts";
+
+/**
+ * Events live for a second or so: too long for V8's young generation, and it lets the old one grow to several times of
+ * what lives before it looks for what does not. Small steps take a quarter off the resident memory under load, and cost
+ * no throughput that could be measured.
+ */
+setFlagsFromString("--heap-growing-percent=20");
+setFlagsFromString("--semi-space-growth-factor=1");
 
 interface RunOptions {
   config?: string;

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { readConfig } from "../config.ts";
-import { lossesOf, type Loss } from "../counters.ts";
+import { lossesOf, type Kinds, type Loss } from "../counters.ts";
+import { loadKinds } from "../destinations/kinds.ts";
 import { json, printable } from "../printable.ts";
 import { askStatus, type Status } from "../status.ts";
 import { describeVersions } from "../version.ts";
@@ -23,12 +24,17 @@ export function addStatus(program: Command): void {
     .action(async (options: StatusOptions) => {
       const stateDirectory = options.stateDir ?? (await readConfig(options.config)).state_directory;
       const status = await askStatus(stateDirectory);
-      process.stdout.write(options.json === true ? `${json(status)}\n` : describe(status));
+      if (options.json === true) {
+        process.stdout.write(`${json(status)}\n`);
+        return;
+      }
+      const kinds = await loadKinds(Object.values(status.destinations).map(({ type }) => type));
+      process.stdout.write(describe(status, kinds));
     });
 }
 
-function describe(status: Status): string {
-  const losses = lossesOf(status);
+function describe(status: Status, kinds: Kinds): string {
+  const losses = lossesOf(status, kinds);
   const lossesIn = (destination: string | undefined): string[] =>
     losses.filter((loss) => loss.destination === destination).flatMap(describeLoss);
   const { pid, since, memory } = status;
@@ -40,20 +46,28 @@ function describe(status: Status): string {
   ];
   for (const [name, destination] of Object.entries(status.destinations)) {
     const d = destination;
+    const { notified, dropped, nobody, filtered, ignored } = d.outcomes;
     lines.push(
-      `destination ${name}`,
-      `  records    ${d.records} read (${mebibytes(d.bytes)}), ${d.malformed} malformed, ${d.unrecorded} could not be recorded, ${d.untrusted} passed over`,
-      `  of these   ${d.filtered} filtered, ${d.ignored} of no interest, ${d.nobody} with nobody registered`,
-      `  sent       ${d.sent} notifications, ${d.resent} events again after a lost connection`,
-      `  dropped    ${counts(d.dropped) || "none"}`,
-      `  failures   ${d.lookupFailures} of the resolver, ${d.hostFailures} of hosts`,
-      ...(d.lookupsAgain > 0 ? [`  again      ${d.lookupsAgain} look-ups in a memcached that was restarted`] : []),
-      `  hosts      ${d.hosts} in use, ${d.connected} connected`,
-      `  behind     ${d.lagRecords} records, ${d.lagSeconds.toFixed(1)} s (${d.lookingUp} look-ups and ${d.waiting} notifications under way)`,
+      `destination ${name} (${d.type})`,
+      row(
+        "records",
+        `${d.records} read (${mebibytes(d.bytes)}), ${d.malformed} malformed, ${d.unrecorded} could not be recorded, ${d.untrusted} passed over`,
+      ),
+      row(
+        "of these",
+        `${notified} notified, ${dropped} given up, ${nobody} with nobody registered, ${filtered} filtered, ${ignored} of no interest`,
+      ),
+      row("dropped", counts(d.dropped) || "none"),
+      ...(kinds.get(d.type)?.describe(d.details) ?? []).map(([label, text]) => row(label, text)),
+      row("behind", `${d.lagRecords} records, ${d.lagSeconds.toFixed(1)} s (${d.waiting} notifications under way)`),
       ...lossesIn(name),
     );
   }
   return `${lines.map(printable).join("\n")}\n`;
+}
+
+function row(label: string, text: string): string {
+  return `  ${label.padEnd(11)}${text}`;
 }
 
 function silence({ journal }: Status): string {

@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
-import { milliseconds, readConfig } from "../config.ts";
+import { readConfig } from "../config.ts";
+import { milliseconds } from "../delivery/options.ts";
 import { EVENT_NAMES, type EventName, type MailboxEvent } from "../events/event.ts";
 import { eventFilter } from "../events/filter.ts";
 import { JournalDirectory } from "../journal/directory.ts";

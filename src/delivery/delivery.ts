@@ -1,5 +1,11 @@
-import { setFlagsFromString } from "node:v8";
-import type { Answers, Destination, DestinationStatus } from "./destination.ts";
+import type {
+  Answers,
+  Destination,
+  DestinationStatus,
+  EventRecord as GivenRecord,
+  Outcome,
+  Place,
+} from "./destination.ts";
 import type { MailboxEvent } from "../events/event.ts";
 import { loadCursor, saveCursor } from "../journal/cursor.ts";
 import type { JournalDirectory } from "../journal/directory.ts";
@@ -20,33 +26,36 @@ const SAVE_MS = 1_000;
 /** With very many segments a cursor takes long to write: saving it may take this part of the time. */
 const SAVE_SHARE = 1 / 20;
 
-/**
- * Events live for a second or so: too long for V8's young generation, and it lets the old one grow to several times of
- * what lives before it looks for what does not. Small steps take a quarter off the resident memory under load, and cost
- * no throughput that could be measured.
- */
-setFlagsFromString("--heap-growing-percent=20");
-setFlagsFromString("--semi-space-growth-factor=1");
-
 /** Bytes of a record, before any has been seen. */
 const TYPICAL_RECORD = 300;
 
 export interface DeliverySettings {
   /** The destination's name, for the log. */
   readonly name: string;
+  /** The kind of the destination, for the status. */
+  readonly type: string;
   readonly cursorFile: string;
   /** Which events the destination is given; the others are answered at once. */
   readonly wants: (event: MailboxEvent) => boolean;
   /** Whether `wants` looks at the service of an event, which is otherwise left out. */
   readonly wantsService?: boolean;
+  /** Whether the destination gets each field that was recorded, and not only those that the scanner keeps. */
+  readonly wholeRecords: boolean;
+}
+
+/** What became of the records that were read, each of which is in one of these. */
+export interface Outcomes extends Record<Outcome, number> {
+  /** The destination's filters leave them out. */
+  filtered: number;
+  /** Not answered yet. */
+  waiting: number;
 }
 
 /** What a destination has done since the daemon started, and what it has yet to do. */
 export interface DeliveryStatus extends TailCounters, Unread, DestinationStatus {
-  /** Records that the destination does not want. */
-  readonly filtered: number;
-  /** Records that are answered. */
-  readonly done: number;
+  /** The kind of the destination. */
+  readonly type: string;
+  readonly outcomes: Readonly<Outcomes>;
   /** Records not yet answered; those not yet read are counted by their bytes. */
   readonly lagRecords: number;
   /** Age of the oldest record that was read and is not yet answered. */
@@ -65,8 +74,7 @@ export class Delivery implements Answers {
   readonly #once = new Once();
   readonly #tail: Tail;
   #inMemory = 0;
-  #filtered = 0;
-  #done = 0;
+  readonly #outcomes: Omit<Outcomes, "waiting"> = { notified: 0, dropped: 0, nobody: 0, ignored: 0, filtered: 0 };
   #running: NodeJS.Immediate | undefined;
   #saving: Promise<void> = Promise.resolve();
   #saveTimer: NodeJS.Timeout | undefined;
@@ -99,7 +107,7 @@ export class Delivery implements Answers {
     const cursor = await loadCursor(settings.cursorFile);
     const delivery = new Delivery(
       settings,
-      (wake) => new Tail(directory, cursor, wake, log, new RecordScanner(settings.wantsService)),
+      (wake) => new Tail(directory, cursor, wake, log, scannerFor(settings)),
       destination,
       log,
     );
@@ -107,25 +115,26 @@ export class Delivery implements Answers {
     return delivery;
   }
 
-  split(stretch: Stretch, index: number, answers: number): void {
-    stretch.split(index, answers);
+  split(place: Place, index: number, answers: number): void {
+    stretchOf(place).split(index, answers);
   }
 
-  done(stretch: Stretch, index: number): void {
-    if (this.#tail.answer(stretch, index)) this.#done++;
-    this.#saveSoon();
-    if (this.#tail.behind) this.#wake();
+  done(place: Place, index: number, outcome: Outcome): void {
+    const stretch = stretchOf(place);
+    if (outcome === "dropped") stretch.drop(index);
+    this.#answered(stretch, index, outcome);
   }
 
-  park(record: EventRecord): void {
-    if (record.event === undefined) return;
+  park(given: GivenRecord): void {
+    const record = given as EventRecord;
     record.event = undefined;
+    if (!record.stretch.unload(record.index)) return;
     this.#inMemory--;
     if (this.#tail.behind) this.#wake();
   }
 
-  load(record: EventRecord): MailboxEvent | NotLoaded {
-    return this.#tail.load(record);
+  load(record: GivenRecord): MailboxEvent | NotLoaded {
+    return this.#tail.load(record as EventRecord);
   }
 
   resume(): void {
@@ -143,8 +152,8 @@ export class Delivery implements Answers {
     const bytesPerRecord = counters.records === 0 ? TYPICAL_RECORD : counters.bytes / counters.records;
     return {
       ...counters,
-      filtered: this.#filtered,
-      done: this.#done,
+      type: this.#settings.type,
+      outcomes: { ...this.#outcomes, waiting: unanswered },
       ...unread,
       lagRecords: unanswered + Math.ceil(unread.unreadBytes / bytesPerRecord),
       lagSeconds: oldest === undefined ? 0 : Math.max(0, performance.now() - oldest) / 1_000,
@@ -180,14 +189,21 @@ export class Delivery implements Answers {
     this.#inMemory += records.length;
     const wanted = records.filter((record) => {
       if (record.event !== undefined && this.#settings.wants(record.event)) return true;
-      this.#filtered++;
-      this.park(record);
-      this.done(record.stretch, record.index);
+      this.#answered(record.stretch, record.index, "filtered");
       return false;
     });
     if (wanted.length > 0) this.destination.deliver(wanted);
     if (takesBacklog) this.#saveSoon();
     if (takesBacklog && this.#tail.behind) this.#wake();
+  }
+
+  #answered(stretch: Stretch, index: number, outcome: Outcome | "filtered"): void {
+    if (this.#tail.answer(stretch, index)) {
+      if (stretch.unload(index)) this.#inMemory--;
+      this.#outcomes[stretch.isDropped(index) ? "dropped" : outcome]++;
+    }
+    this.#saveSoon();
+    if (this.#tail.behind) this.#wake();
   }
 
   #hasRoom(share: number): boolean {
@@ -218,4 +234,13 @@ export class Delivery implements Answers {
     }
     this.#saveTook = performance.now() - began;
   }
+}
+
+/** Destinations know no more of it than a `Place` says, and give back what they were given. */
+function stretchOf(place: Place): Stretch {
+  return place as Stretch;
+}
+
+function scannerFor({ wholeRecords, wantsService }: DeliverySettings): RecordScanner | undefined {
+  return wholeRecords ? undefined : new RecordScanner(wantsService);
 }

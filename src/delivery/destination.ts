@@ -1,38 +1,49 @@
 import type { MailboxEvent } from "../events/event.ts";
-import type { EventRecord, NotLoaded, Stretch } from "../journal/stretch.ts";
-import type { Writer } from "../journal/writer.ts";
+import type { NotLoaded } from "../journal/stretch.ts";
+import type { Writer as JournalWriter } from "../journal/writer.ts";
 
-export type { EventRecord, NotLoaded, Stretch, Writer };
+export type { NotLoaded };
 
-/** Why a notification was given up. */
-export type DropReason =
-  /** Its time to live ended while it could not be sent. */
-  | "expired"
-  /** More waits for one host than may be kept. */
-  | "overflow"
-  /** A name that the host's charset cannot express. */
-  | "charset"
-  /** A message that Dovecot gave no UID, or whose UID is not recorded. */
-  | "no-uid"
-  /** The host's address is not one that can be connected to. */
-  | "bad-address"
-  /** The resolver's record for the user does not decode, is too long, or has more hosts than are notified. */
-  | "bad-record"
-  /** The resolver string, or the key that it gives, is not usable. */
-  | "bad-resolver"
-  /** The host refuses, and is not registered for the user any more. */
-  | "unregistered"
-  /** The host was taken out of the resolver after refusing for too long. */
-  | "host-removed"
-  /** The journal lost the record before it was sent. */
-  | "gone";
+/** Who wrote a record, as far as a destination needs to know. */
+export type Writer = Pick<JournalWriter, "uid" | "trusted" | "pending">;
 
-/** What a destination asks and tells of the events it was given. */
+/** Where a record stands, with a few others beside it. */
+export interface Place {
+  readonly writer: Writer;
+  /** Of the segment's file. */
+  readonly segment: { readonly name: string };
+  /** When the first of these changes happened, in whole milliseconds of the process's clock; at most the time of reading. */
+  readonly happenedAt: number;
+  /** When all of these records had been seen in the journal, by the same clock. */
+  readonly seenAt: number;
+}
+
+/** One event on its way: read from the journal and not yet answered. */
+export interface EventRecord {
+  readonly stretch: Place;
+  /** Which of the records there. */
+  readonly index: number;
+  /** Bytes from the segment's beginning. */
+  readonly offset: number;
+  /** Absent while put away to save memory; the journal still has it. */
+  readonly event: MailboxEvent | undefined;
+}
+
+/**
+ * What became of a record. `notified`: all who were to be notified have been. `nobody`: there was nobody to notify.
+ * `ignored`: the destination notifies nobody of such an event. `dropped`: given up for one receiver at least.
+ */
+export type Outcome = "notified" | "nobody" | "ignored" | "dropped";
+
+/** What a destination says of the events that it was given, and asks for. */
 export interface Answers {
-  /** An event will be answered so many times, once for each who is to be told; without this, once. */
-  split(stretch: Stretch, index: number, answers: number): void;
-  /** One who was to be told has been told or given up for good. What is not needed any more must have been parked. */
-  done(stretch: Stretch, index: number): void;
+  /** An event will be answered this many times, once for each who is to be notified; without this, once. */
+  split(stretch: Place, index: number, answers: number): void;
+  /**
+   * One who was to be notified has been, or was given up for good. After the last answer of a record nothing of it is kept. Of
+   * several answers, one that is `dropped` is the record's outcome.
+   */
+  done(stretch: Place, index: number, outcome: Outcome): void;
   /** Puts the event away: it will not be needed soon. */
   park(record: EventRecord): void;
   /** The event, read from the journal again if it was put away. */
@@ -43,29 +54,12 @@ export interface Answers {
 
 /** What a destination counts since it was started. */
 export interface DestinationStatus {
-  /** Events of which it does not tell. */
-  readonly ignored: number;
-  /** Events of users whom nobody listens for. */
-  readonly nobody: number;
-  /** Notifications that a receiver has. */
-  readonly sent: number;
-  /** Events that were sent again because a connection broke. */
-  readonly resent: number;
-  /** Look-ups that got no answer, each to be tried again. */
-  readonly lookupFailures: number;
-  /** Look-ups that found nobody in a memcached that had just been restarted, each made again. */
-  readonly lookupsAgain: number;
-  /** Connections that failed, each to be tried again. */
-  readonly hostFailures: number;
-  /** What was given up, for one receiver each, by reason. */
-  readonly dropped: Readonly<Partial<Record<DropReason, number>>>;
-  /** Events that wait for a look-up. */
-  readonly lookingUp: number;
-  /** Events that wait for a receiver or may yet have to be sent again, for one receiver each. */
+  /** Notifications that were given up, for one receiver each, by a reason of its kind. */
+  readonly dropped: Readonly<Record<string, number>>;
+  /** Notifications that wait for a receiver or may yet have to be sent again, for one receiver each. */
   readonly waiting: number;
-  /** Receivers known at the moment, and those of them that are connected. */
-  readonly hosts: number;
-  readonly connected: number;
+  /** What else its kind counts. */
+  readonly details: Readonly<Record<string, number>>;
 }
 
 /** A place to which events go. Order, retry and memory bounds within it are its own. */

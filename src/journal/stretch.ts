@@ -72,6 +72,9 @@ export class Stretch {
   #records = 0;
   /** One bit for each record that needs an answer. */
   #open = 0;
+  /** One bit for each record whose event is in memory, and for each that was given up for one receiver at least. */
+  #loaded = 0;
+  #dropped = 0;
   /** For records that need more than one: how many beyond it. */
   #further: Map<number, number> | undefined;
   /** Where the first line begins and the last one ends, in bytes from the segment's beginning. */
@@ -118,6 +121,7 @@ export class Stretch {
   add(from: number, to: number, starts: LineStarts): number {
     const index = this.#records++;
     this.#open |= 1 << index;
+    this.#loaded |= 1 << index;
     if (index > 0) {
       const line = starts.add(from);
       if (index === 1) {
@@ -135,6 +139,24 @@ export class Stretch {
     this.#further ??= new Map();
     this.#further.set(index, answers - 1);
     this.writer.awaits(answers - 1);
+  }
+
+  /** The record's event is needed no more. @returns whether it was in memory */
+  unload(index: number): boolean {
+    const bit = 1 << index;
+    const wasLoaded = (this.#loaded & bit) !== 0;
+    this.#loaded &= ~bit;
+    return wasLoaded;
+  }
+
+  /** The record is given up for one receiver. */
+  drop(index: number): void {
+    this.#dropped |= 1 << index;
+  }
+
+  /** Whether the record was given up for one receiver at least. */
+  isDropped(index: number): boolean {
+    return (this.#dropped & (1 << index)) !== 0;
   }
 
   /** @returns whether that was the record's last answer; false also when it had been answered before */

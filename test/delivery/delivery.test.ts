@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import fc from "fast-check";
 import { Delivery } from "../../src/delivery/delivery.ts";
-import type { Answers, Destination, DestinationStatus } from "../../src/delivery/destination.ts";
+import type { Answers, Destination, EventRecord } from "../../src/delivery/destination.ts";
 import type { MailboxEvent } from "../../src/events/event.ts";
 import type { JournalDirectory } from "../../src/journal/directory.ts";
-import type { EventRecord } from "../../src/journal/stretch.ts";
+import { FakeDestination } from "../helpers/fake-destination.ts";
 import { line, segmentName, TestJournal } from "../helpers/journal.ts";
 import { waitFor } from "../helpers/wait.ts";
 
@@ -33,51 +33,6 @@ afterEach(async () => {
   journal.remove();
 });
 
-/** A destination that does what the test says, and nothing by itself. */
-class FakeDestination implements Destination {
-  accepting = true;
-  readonly given: EventRecord[] = [];
-  readonly answers: Answers;
-  closedWith: number | undefined;
-  onDeliver: (records: readonly EventRecord[]) => void = () => {};
-  onClose: () => void = () => {};
-
-  constructor(answers: Answers) {
-    this.answers = answers;
-  }
-
-  deliver(records: readonly EventRecord[]): void {
-    const isNew = records.every(({ event }) => event?.user === "fresh");
-    assert.ok(this.accepting || isNew, "nothing of a backlog is delivered to one who does not accept");
-    assert.ok(records.length > 0);
-    this.given.push(...records);
-    this.onDeliver(records);
-  }
-
-  status(): DestinationStatus {
-    const none = { ignored: 0, nobody: 0, sent: 0, resent: 0, lookupFailures: 0, lookupsAgain: 0, hostFailures: 0 };
-    return { ...none, dropped: {}, lookingUp: 0, waiting: 0, hosts: 0, connected: 0 };
-  }
-
-  async close(drainMs: number): Promise<void> {
-    this.closedWith = drainMs;
-    this.onClose();
-  }
-
-  answer(record: EventRecord): void {
-    this.answers.park(record);
-    this.answers.done(record.stretch, record.index);
-  }
-
-  get places(): string[] {
-    return this.given.map(placeOf);
-  }
-}
-
-function placeOf({ stretch, offset }: EventRecord): string {
-  return `${stretch.segment.name}:${offset}`;
-}
-
 interface Started {
   delivery: Delivery;
   destination: FakeDestination;
@@ -93,7 +48,8 @@ async function start(
     prepare(destination);
     return destination;
   };
-  const delivery = await Delivery.start({ name: "test", cursorFile, wants }, directory, make, journal.log);
+  const settings = { name: "test", type: "fake", cursorFile, wants, wholeRecords: false };
+  const delivery = await Delivery.start(settings, directory, make, journal.log);
   assert.ok(destination !== undefined);
   running.add(delivery);
   return { delivery, destination };
@@ -176,7 +132,7 @@ describe("a delivery", () => {
     const done: number[] = [];
     for (let answer = 0; answer < 4; answer++) {
       destination.answer(second);
-      done.push(delivery.status().done);
+      done.push(delivery.status().outcomes.notified);
     }
     assert.deepEqual(done, [0, 0, 1, 1]);
     assert.equal(delivery.status().lagRecords, 2);
@@ -225,8 +181,9 @@ describe("a delivery", () => {
       [0, 2, 4],
     );
     for (const record of destination.given) destination.answer(record);
-    const { filtered, records, lagRecords } = delivery.status();
-    assert.deepEqual({ filtered, records, lagRecords }, { filtered: 3, records: 6, lagRecords: 0 });
+    const { outcomes, records, lagRecords } = delivery.status();
+    assert.deepEqual({ records, lagRecords }, { records: 6, lagRecords: 0 });
+    assert.deepEqual(outcomes, { notified: 3, dropped: 0, nobody: 0, ignored: 0, filtered: 3, waiting: 0 });
     const [segment] = directory.segments.values();
     assert.ok(segment !== undefined && delivery.isPast(segment));
   });
@@ -251,8 +208,8 @@ describe("a delivery", () => {
     const [first] = destination.given as [EventRecord];
     destination.answer(first);
     destination.answer(first);
-    const { done, lagRecords } = delivery.status();
-    assert.deepEqual({ done, lagRecords }, { done: 1, lagRecords: 1 });
+    const { outcomes, lagRecords } = delivery.status();
+    assert.deepEqual([outcomes.notified, outcomes.waiting, lagRecords], [1, 1, 1]);
   });
 
   it("holds still while the destination does not accept, and goes on when it says so", async () => {
@@ -294,7 +251,35 @@ describe("a delivery", () => {
     for (const record of destination.given) destination.answer(record);
     await given(destination, MANY);
     for (const record of destination.given.slice(400_000)) destination.answer(record);
-    assert.equal(delivery.status().done, MANY);
+    assert.equal(delivery.status().outcomes.notified, MANY);
+  });
+
+  it("gives everything to a destination that answers and puts nothing away", async () => {
+    write(40_000);
+    const { delivery, destination } = await start(undefined, (made) => {
+      made.onDeliver = (records) => {
+        for (const { stretch, index } of records) made.answers.done(stretch, index, "nobody");
+      };
+    });
+    await given(destination, 40_000);
+    assert.deepEqual([delivery.status().outcomes.nobody, delivery.status().outcomes.waiting], [40_000, 0]);
+  });
+
+  it("has one outcome for each record: given up if one receiver's notification was, in whatever order", async () => {
+    write(5);
+    const { delivery, destination } = await start((event) => event.user !== "u4");
+    await given(destination, 4);
+    const [first, second, third, fourth] = destination.given as [EventRecord, EventRecord, EventRecord, EventRecord];
+    for (const each of [first, second]) destination.answers.split(each.stretch, each.index, 2);
+    destination.answer(first, "dropped");
+    destination.answer(first, "notified");
+    destination.answer(second, "notified");
+    destination.answer(second, "dropped");
+    destination.answer(third, "ignored");
+    const wanted = { notified: 0, dropped: 2, nobody: 0, ignored: 1, filtered: 1, waiting: 1 };
+    assert.deepEqual(delivery.status().outcomes, wanted);
+    destination.answer(fourth, "notified");
+    assert.deepEqual(delivery.status().outcomes, { ...wanted, notified: 1, waiting: 0 });
   });
 
   it("goes on reading when enough of what is in memory was put away, though nothing was answered", async () => {

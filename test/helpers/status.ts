@@ -1,5 +1,27 @@
+import assert from "node:assert/strict";
 import type { DeliveryStatus } from "../../src/delivery/delivery.ts";
-import type { Status } from "../../src/status.ts";
+import type { DetailName } from "../../src/destinations/openchange/counters.ts";
+import { askStatus, type Status } from "../../src/status.ts";
+
+/** The status of a destination that notifies OpenChange servers, with what its kind counts beside what each does. */
+export type OpenChangeStatus = DeliveryStatus &
+  Readonly<Record<DetailName | "nobody" | "ignored" | "filtered" | "notified" | "done", number>>;
+
+/** @throws OcnotifyError when no daemon answers, AssertionError when it has no such destination */
+export async function destinationStatus(stateDir: string, name = "openchange"): Promise<OpenChangeStatus> {
+  return destinationIn(await askStatus(stateDir), name);
+}
+
+/** The same in what was asked already. */
+export function destinationIn({ destinations }: Status, name = "openchange"): OpenChangeStatus {
+  const status = destinations[name];
+  assert.ok(status !== undefined, `a destination ${name}`);
+  const { notified, dropped, nobody, ignored, filtered, waiting } = status.outcomes;
+  const done = notified + dropped + nobody + ignored + filtered;
+  assert.equal(done + waiting, status.records, "each record has one outcome");
+  const details = status.details as Record<DetailName, number>;
+  return { ...status, ...details, nobody, ignored, filtered, notified, done };
+}
 
 /** The status of a daemon that has done nothing yet, with one destination, but for what is given. */
 export function statusOf(
@@ -28,22 +50,22 @@ export function statusOf(
         leftSegments: 0,
         leftBytes: 0,
         left: [],
-        filtered: 1,
-        done: 10,
+        type: "openchange",
+        outcomes: { notified: 8, dropped: 0, nobody: 1, filtered: 1, ignored: 0, waiting: 0 },
         lagRecords: 0,
         lagSeconds: 0,
-        ignored: 1,
-        nobody: 1,
-        sent: 7,
-        resent: 1,
-        lookupFailures: 1,
-        lookupsAgain: 0,
-        hostFailures: 1,
         dropped: {},
-        lookingUp: 0,
         waiting: 0,
-        hosts: 1,
-        connected: 1,
+        details: {
+          sent: 7,
+          resent: 1,
+          lookupFailures: 1,
+          lookupsAgain: 0,
+          hostFailures: 1,
+          lookingUp: 0,
+          hosts: 1,
+          connected: 1,
+        },
         ...destination,
       },
     },

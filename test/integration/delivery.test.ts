@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Resolver } from "../../src/destinations/openchange/resolver.ts";
 import { MemcachedServer } from "../../src/protocols/memcached/server.ts";
-import { askStatus, type Status } from "../../src/status.ts";
 import { deliverLda, lmtpDeliver, mail, startDovecot, type RunningDovecot } from "../helpers/dovecot.ts";
 import { startMemcached, type TestMemcached } from "../helpers/memcached.ts";
 import { buildNnPrograms, startNanocatPull, startNnPull, type NnPrograms, type Peer } from "../helpers/nanocat.ts";
@@ -20,6 +19,7 @@ import {
   type RunningDaemon,
 } from "../helpers/ocnotify.ts";
 import { waitFor } from "../helpers/wait.ts";
+import { destinationStatus, type OpenChangeStatus } from "../helpers/status.ts";
 
 const PATIENCE_MS = 20_000;
 /** The user whose memcached is another one, on a unix socket. */
@@ -101,10 +101,8 @@ describe("a mail delivered by Dovecot", () => {
     const mails = users.map((user) => ({ to: [user], mail: mail("a mail", `<${user}@example.org>`) }));
     for (const reply of await lmtpDeliver(dovecot, mails)) assert.match(reply, /^250/);
   };
-  const status = async (): Promise<Status["destinations"][string]> => {
-    const { openchange } = (await askStatus(stateDirOf(dovecot.folder))).destinations;
-    assert.ok(openchange !== undefined);
-    return openchange;
+  const status = async (): Promise<OpenChangeStatus> => {
+    return await destinationStatus(stateDirOf(dovecot.folder));
   };
   const allDone = async (): Promise<void> => {
     await waitFor("every event to be answered", async () => (await status()).lagRecords === 0, PATIENCE_MS);

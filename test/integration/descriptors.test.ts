@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { Resolver } from "../../src/destinations/openchange/resolver.ts";
 import { bindPull } from "../../src/protocols/sp/pull-socket.ts";
-import { askStatus } from "../../src/status.ts";
+import { destinationStatus } from "../helpers/status.ts";
 import { startMemcached } from "../helpers/memcached.ts";
 import { makeWorkspace, startDaemon } from "../helpers/ocnotify.ts";
 import { freePort } from "../helpers/ports.ts";
@@ -47,7 +47,7 @@ describe("a daemon short of descriptors", () => {
     const wrapper = ["prlimit", `--nofile=${LIMIT}:${LIMIT}`];
     const daemon = await startDaemon({ journal: workspace.journal, stateDir: workspace.stateDir, config, wrapper });
     t.after(async () => daemon.stop("SIGKILL"));
-    const status = async () => (await askStatus(workspace.stateDir)).destinations.openchange;
+    const status = () => destinationStatus(workspace.stateDir);
     await waitFor("all to wait for the hosts", async () => (await status())?.waiting === HOSTS * SEGMENTS);
     // Every address of 127.0.0.0/8 is this host: one socket stands for all servers.
     const pull = await bindPull(`tcp://*:${port}`);

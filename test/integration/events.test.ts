@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { ImapFlow } from "imapflow";
 import { bindPull, createListener, decodeNotification, Resolver, type Notification } from "../../src/index.ts";
-import { askStatus, type Status } from "../../src/status.ts";
+import { askStatus } from "../../src/status.ts";
 import { deliverLda, mail, startDovecot, type RunningDovecot } from "../helpers/dovecot.ts";
 import { startMemcached, type TestMemcached } from "../helpers/memcached.ts";
 import {
@@ -17,6 +17,7 @@ import {
 } from "../helpers/ocnotify.ts";
 import { waitFor } from "../helpers/wait.ts";
 import { openImap } from "../helpers/imap.ts";
+import { destinationStatus } from "../helpers/status.ts";
 
 const PATIENCE_MS = 30_000;
 
@@ -43,12 +44,6 @@ const fromInbox = (uid: number): Record<string, unknown> => ({
 });
 
 const marksOf = ({ received }: RunningListener): number => received.filter(({ folder }) => folder === "Mark").length;
-
-async function destinationStatus(stateDir: string, name = "openchange"): Promise<Status["destinations"][string]> {
-  const status = (await askStatus(stateDir)).destinations[name];
-  assert.ok(status !== undefined);
-  return status;
-}
 
 describe("a change that a client makes through IMAP", () => {
   let memcached: TestMemcached;

@@ -6,8 +6,8 @@ import { describe, test, type TestContext } from "node:test";
 import type { Finding } from "../../src/check/finding.ts";
 import { startMemcached } from "../helpers/memcached.ts";
 import { makeWorkspace, ocnotify, startDaemon, type RunningDaemon, type Workspace } from "../helpers/ocnotify.ts";
-import { askStatus, type Status } from "../../src/status.ts";
 import { waitFor } from "../helpers/wait.ts";
+import { destinationStatus, type OpenChangeStatus } from "../helpers/status.ts";
 
 const NOT_ROOT = process.getuid?.() !== 0 && "only root can give a file to another user";
 /** Uids that this system does not know. */
@@ -22,7 +22,7 @@ interface World {
   start(config: string, wrapper?: readonly string[]): Promise<RunningDaemon>;
   /** Writes a segment as this uid, with the uid in its name that is given, or the same. */
   segment(uid: number, text: string, named?: number): string;
-  status(): Promise<Status["destinations"][string]>;
+  status(): Promise<OpenChangeStatus>;
   /** What `ocnotify status` prints. */
   printed(): Promise<string>;
   check(config: string): Promise<{ code: number; findings: Finding[] }>;
@@ -61,9 +61,7 @@ async function world(t: TestContext): Promise<World> {
       return path;
     },
     async status() {
-      const { openchange } = (await askStatus(stateDir)).destinations;
-      assert.ok(openchange !== undefined);
-      return openchange;
+      return await destinationStatus(stateDir);
     },
     async printed() {
       const { code, stdout } = await ocnotify(["status", "--state-dir", stateDir]);

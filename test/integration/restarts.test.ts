@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { Resolver } from "../../src/destinations/openchange/resolver.ts";
 import { createListener } from "../../src/listener.ts";
-import { askStatus, type Status } from "../../src/status.ts";
 import { startMemcached, type TestMemcached } from "../helpers/memcached.ts";
 import { startNanocatPull, type Peer } from "../helpers/nanocat.ts";
 import {
@@ -20,6 +19,7 @@ import {
 } from "../helpers/ocnotify.ts";
 import { freePort } from "../helpers/ports.ts";
 import { waitFor } from "../helpers/wait.ts";
+import { destinationStatus, type OpenChangeStatus } from "../helpers/status.ts";
 
 const PATIENCE_MS = 30_000;
 
@@ -31,8 +31,8 @@ interface World {
   start(destination?: Record<string, unknown>): Promise<RunningDaemon>;
   /** A PULL socket of libnanomsg, registered for the users. */
   receiver(users: readonly string[], address?: string): Promise<Peer>;
-  status(): Promise<Status["destinations"][string]>;
-  until(what: string, condition: (status: Status["destinations"][string]) => boolean): Promise<void>;
+  status(): Promise<OpenChangeStatus>;
+  until(what: string, condition: (status: OpenChangeStatus) => boolean): Promise<void>;
 }
 
 async function world(t: TestContext): Promise<World> {
@@ -47,9 +47,7 @@ async function world(t: TestContext): Promise<World> {
     workspace.remove();
   });
   const status: World["status"] = async () => {
-    const { openchange } = (await askStatus(workspace.stateDir)).destinations;
-    assert.ok(openchange !== undefined);
-    return openchange;
+    return await destinationStatus(workspace.stateDir);
   };
   return {
     memcached,

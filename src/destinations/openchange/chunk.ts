@@ -1,8 +1,8 @@
-import type { Stretch } from "../../delivery/destination.ts";
+import type { Place } from "../../delivery/destination.ts";
 import type { Job, Route } from "./route.ts";
 
 /** Of each job: its stretch, its number there, its offset in the segment, and its route. */
-type Receipt = Stretch | Route | number;
+type Receipt = Place | Route | number;
 const PARTS = 4;
 
 /**
@@ -31,10 +31,10 @@ export class Chunk {
   }
 
   /** Calls back with the place of each job's record. */
-  forEach(callback: (stretch: Stretch, index: number) => void): void {
+  forEach(callback: (stretch: Place, index: number) => void): void {
     const receipts = this.#receipts;
     for (let at = 0; at < receipts.length; at += PARTS) {
-      callback(receipts[at] as Stretch, receipts[at + 1] as number);
+      callback(receipts[at] as Place, receipts[at + 1] as number);
     }
   }
 
@@ -42,7 +42,7 @@ export class Chunk {
   *jobs(): Generator<Job, void> {
     const receipts = this.#receipts;
     for (let at = 0; at < receipts.length; at += PARTS) {
-      const stretch = receipts[at] as Stretch;
+      const stretch = receipts[at] as Place;
       const index = receipts[at + 1] as number;
       const offset = receipts[at + 2] as number;
       const record = { stretch, index, offset, event: undefined };

@@ -1,5 +1,5 @@
 import type { Logger } from "../../log.ts";
-import type { DropReason } from "../../delivery/destination.ts";
+import type { DropReason } from "./counters.ts";
 
 /** No more often than this it is told how much was given up for one reason. */
 const GIVEN_UP_MS = 10_000;

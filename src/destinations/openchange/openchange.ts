@@ -10,9 +10,9 @@ import type {
   Answers,
   Destination,
   DestinationStatus,
-  DropReason,
   EventRecord,
-  Stretch,
+  Outcome,
+  Place,
   Writer,
 } from "../../delivery/destination.ts";
 import { keepBounds, MANY_WAITING, MAX_WAITING } from "./bounds.ts";
@@ -20,6 +20,7 @@ import { charset } from "./codec/charset.ts";
 import { NotificationEncoder, type Notification } from "./codec/extended.ts";
 import { modifiedUtf7 } from "./codec/modified-utf7.ts";
 import { Endpoint, type EndpointEvents, type EndpointSettings } from "./endpoint.ts";
+import type { DetailName, DropReason } from "./counters.ts";
 import { GivenUp } from "./given-up.ts";
 import type { Lookups } from "./lookups.ts";
 import { hasUids, isNotified, notificationsOf, type NotificationSettings } from "./notifications.ts";
@@ -63,27 +64,14 @@ export interface OpenChangeSettings {
   readonly endpoint: EndpointSettings;
 }
 
-type Counters = Pick<
-  DestinationStatus,
-  "ignored" | "nobody" | "sent" | "resent" | "lookupFailures" | "lookupsAgain" | "hostFailures" | "dropped"
->;
-
 /**
  * Tells the OpenChange servers that hold a session of the user: looks them up in the resolver (memcached) and pushes
  * a notification to each (nanomsg). A user's events reach each host in their order; a host that is slow or gone, and a
  * memcached that does not answer, hold up nobody else's.
  */
 export class OpenChange implements Destination {
-  readonly #counters: { -readonly [Name in keyof Counters]: Counters[Name] } = {
-    ignored: 0,
-    nobody: 0,
-    sent: 0,
-    resent: 0,
-    lookupFailures: 0,
-    lookupsAgain: 0,
-    hostFailures: 0,
-    dropped: {},
-  };
+  readonly #counts = { sent: 0, resent: 0, lookupFailures: 0, lookupsAgain: 0, hostFailures: 0 };
+  readonly #dropped: Partial<Record<DropReason, number>> = {};
   readonly #settings: OpenChangeSettings;
   readonly #answers: Answers;
   readonly #log: Logger;
@@ -134,10 +122,10 @@ export class OpenChange implements Destination {
       encoded: (job) => this.#encoded(job),
       unencodable: (job, notification, error) => this.#unencodable(job, notification, error as Error),
       sent: (chunk) => {
-        this.#counters.sent += chunk.notifications;
-        chunk.forEach((stretch, index) => this.#settle(stretch, index));
+        this.#counts.sent += chunk.notifications;
+        chunk.forEach((stretch, index) => this.#settle(stretch, index, "notified"));
       },
-      resending: (count) => (this.#counters.resent += count),
+      resending: (count) => (this.#counts.resent += count),
       recovered: ({ name }) => {
         if (this.#once.forget(`host ${name}`)) this.#log.info({ host: name }, "the host is back");
       },
@@ -188,8 +176,7 @@ export class OpenChange implements Destination {
     for (const record of records) {
       const { event } = record;
       if (event === undefined || !isNotified(event, this.#notify)) {
-        this.#counters.ignored++;
-        this.#answer(record);
+        this.#answer(record, "ignored");
       } else {
         this.#lookUp(record, event, now);
       }
@@ -200,7 +187,8 @@ export class OpenChange implements Destination {
   status(): DestinationStatus {
     const { size: hosts } = this.#endpoints;
     const connected = [...this.#endpoints.values()].filter((endpoint) => endpoint.connected).length;
-    return { ...this.#counters, lookingUp: this.#lookingUp, waiting: this.#unsettled, hosts, connected };
+    const details: Record<DetailName, number> = { ...this.#counts, lookingUp: this.#lookingUp, hosts, connected };
+    return { dropped: { ...this.#dropped }, waiting: this.#unsettled, details };
   }
 
   async close(drainMs: number): Promise<void> {
@@ -226,7 +214,7 @@ export class OpenChange implements Destination {
       if (this.#once.first(`bad-resolver ${event.user}`, blamed(writer))) {
         this.#log.error({ user: event.user }, `cannot look up user ${event.user}: ${(error as Error).message}`);
       }
-      this.#answer(record);
+      this.#answer(record, "dropped");
       return;
     }
     const job: Job = { record, route, unencoded: 0 };
@@ -255,7 +243,7 @@ export class OpenChange implements Destination {
     if (this.#once.first(`bad-record ${route.cn}`, blamed(jobs[0]?.record.stretch.writer))) {
       this.#log.error({ cn: route.cn }, error.message);
     }
-    for (const job of jobs) this.#answer(job.record);
+    for (const job of jobs) this.#answer(job.record, "dropped");
   }
 
   #tooManyHosts({ cn, hosts }: Route, jobs: readonly Job[], omitted: number): void {
@@ -270,16 +258,15 @@ export class OpenChange implements Destination {
   #send(job: Job, route: Route): void {
     const { hosts } = route;
     if (hosts.length === 0) {
-      this.#counters.nobody++;
       this.#log.debug({ cn: route.cn, key: route.key }, "nobody is registered for the user");
-      this.#answer(job.record);
+      this.#answer(job.record, "nobody");
       return;
     }
     const { stretch, index } = job.record;
     const share = this.#share(stretch.writer);
     if (share !== undefined && stretch.writer.pending + hosts.length > MAX_NOTIFICATIONS) {
       this.#tooMany(share, hosts.length, `more than ${MAX_NOTIFICATIONS} notifications that wait for hosts`);
-      this.#answer(job.record);
+      this.#answer(job.record, "dropped");
       return;
     }
     if (hosts.length > 1) this.#answers.split(stretch, index, hosts.length);
@@ -410,7 +397,7 @@ export class OpenChange implements Destination {
   }
 
   #lookupFailed(lookups: Lookups, error: Error): void {
-    this.#counters.lookupFailures++;
+    this.#counts.lookupFailures++;
     const { name } = lookups.server;
     // What waits here must not take the memory of those whose memcached answers.
     for (const job of lookups.jobs()) this.#answers.park(job.record);
@@ -446,7 +433,7 @@ export class OpenChange implements Destination {
   }
 
   #notYet({ server }: Lookups, routes: readonly Route[]): void {
-    this.#counters.lookupsAgain += routes.length;
+    this.#counts.lookupsAgain += routes.length;
     const isExpired = this.#isExpired(performance.now());
     for (const route of routes) {
       const expired = route.takeIf(isExpired);
@@ -467,11 +454,11 @@ export class OpenChange implements Destination {
   #expired(jobs: readonly Job[]): void {
     this.#drop("expired", jobs.length);
     this.#lookedUp(jobs.length);
-    for (const job of jobs) this.#answer(job.record);
+    for (const job of jobs) this.#answer(job.record, "dropped");
   }
 
   #hostFailed(endpoint: Endpoint, error: SpError): void {
-    this.#counters.hostFailures++;
+    this.#counts.hostFailures++;
     const [first] = endpoint.waitingJobs();
     const host = endpoint.name;
     if (this.#once.first(`host ${host}`, blamedFor(endpoint))) {
@@ -522,12 +509,11 @@ export class OpenChange implements Destination {
   #dropJob(job: Job, reason: DropReason): void {
     this.#drop(reason, 1);
     this.#encoded(job);
-    this.#settle(job.record.stretch, job.record.index);
+    this.#settle(job.record.stretch, job.record.index, "dropped");
   }
 
   #drop(reason: DropReason, count: number): void {
-    const { dropped } = this.#counters;
-    this.#counters.dropped = { ...dropped, [reason]: (dropped[reason] ?? 0) + count };
+    this.#dropped[reason] = (this.#dropped[reason] ?? 0) + count;
   }
 
   /** One host less for which the event is needed. */
@@ -536,15 +522,14 @@ export class OpenChange implements Destination {
     if (job.unencoded <= 0) this.#answers.park(job.record);
   }
 
-  #settle(stretch: Stretch, index: number): void {
+  #settle(stretch: Place, index: number, outcome: Outcome): void {
     this.#unsettled--;
-    this.#answers.done(stretch, index);
+    this.#answers.done(stretch, index, outcome);
   }
 
-  /** Nobody is to be told of it. */
-  #answer(record: EventRecord): void {
-    this.#answers.park(record);
-    this.#answers.done(record.stretch, record.index);
+  /** Nobody is notified of it. */
+  #answer({ stretch, index }: EventRecord, outcome: Outcome): void {
+    this.#answers.done(stretch, index, outcome);
   }
 
   #idle(endpoint: Endpoint): void {

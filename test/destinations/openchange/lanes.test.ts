@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import { Lanes, type Lane } from "../../../src/destinations/openchange/lanes.ts";
 import type { Job } from "../../../src/destinations/openchange/route.ts";
-import type { Writer } from "../../../src/journal/writer.ts";
+import type { Writer } from "../../../src/delivery/destination.ts";
 import { OWN_UID, STRANGE_UID, writerOf } from "../../helpers/journal.ts";
 
 const trusted = writerOf(OWN_UID);
@@ -54,7 +54,7 @@ describe("what waits for a host", () => {
     push(other, 2);
     push(trusted, 3);
     assert.equal(lanes.several, true);
-    const names = new Map([
+    const names = new Map<Writer, string>([
       [trusted, "t"],
       [strange, "s"],
       [other, "o"],

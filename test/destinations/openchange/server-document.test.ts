@@ -16,6 +16,8 @@ import {
   type Notification,
 } from "../../../src/index.ts";
 import { checkConfig } from "../../../src/config.ts";
+import { settingsOf } from "../../../src/delivery/options.ts";
+import { options } from "../../../src/destinations/openchange/options.ts";
 import { startMemcached } from "../../helpers/memcached.ts";
 import { startProgram } from "../../helpers/ocnotify.ts";
 import { waitFor } from "../../helpers/wait.ts";
@@ -24,8 +26,9 @@ const read = (path: string): string => readFileSync(new URL(`../../../${path}`, 
 const DOCUMENT = read("docs/openchange-server.md");
 const IDL = read("docs/ocnotify-extended.idl");
 
-const { backend = "", new_mail_events: NEW_MAIL_EVENTS = [] } =
-  checkConfig({}, "defaults").destinations["openchange"] ?? {};
+const { backend, new_mail_events: NEW_MAIL_EVENTS } = settingsOf(options, {
+  ...(await checkConfig({}, "defaults")).destinations["openchange"],
+});
 
 interface Row {
   flags: number;

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
-import { notificationCache } from "../destinations/openchange/smb-conf.ts";
-import { parseConfigString } from "../protocols/memcached/config-string.ts";
-import type { ServerConfig } from "../protocols/memcached/pool-config.ts";
-import { fault, ok, warning, type Finding } from "./finding.ts";
+import { notificationCache } from "./smb-conf.ts";
+import { parseConfigString } from "../../protocols/memcached/config-string.ts";
+import type { ServerConfig } from "../../protocols/memcached/pool-config.ts";
+import { fault, ok, warning, type Finding } from "../../check/finding.ts";
 
 const PARAMETER = "mapistore:notification_cache";
 

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
-import { cnOf, Resolver, type CnKind } from "../destinations/openchange/resolver.ts";
-import { parseConfigString } from "../protocols/memcached/config-string.ts";
-import { formatAddress, MemcachedServer } from "../protocols/memcached/server.ts";
-import { connectPush } from "../protocols/sp/push-connection.ts";
-import { fault, ok, warning, type Finding } from "./finding.ts";
+import { cnOf, Resolver, type CnKind } from "./resolver.ts";
+import { parseConfigString } from "../../protocols/memcached/config-string.ts";
+import { formatAddress, MemcachedServer } from "../../protocols/memcached/server.ts";
+import { connectPush } from "../../protocols/sp/push-connection.ts";
+import { fault, ok, warning, type Finding } from "../../check/finding.ts";
 
 const CONNECT_TIMEOUT_MS = 5_000;
 /** Hosts that are tried, all at once. A longer record is mostly of dead ones, and those who registered last stand last. */

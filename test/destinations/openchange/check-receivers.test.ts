@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type Server } from "node:net";
 import { after, before, describe, test } from "node:test";
-import type { Finding } from "../../src/check/finding.ts";
-import { checkMemcached, checkUser } from "../../src/check/receivers.ts";
-import { encodeResolverRecord } from "../../src/index.ts";
-import { MemcachedServer } from "../../src/protocols/memcached/server.ts";
-import { startMemcached, type TestMemcached } from "../helpers/memcached.ts";
-import { startNanocatPull } from "../helpers/nanocat.ts";
-import { freePort } from "../helpers/ports.ts";
+import type { Finding } from "../../../src/check/finding.ts";
+import { checkMemcached, checkUser } from "../../../src/destinations/openchange/check-receivers.ts";
+import { encodeResolverRecord } from "../../../src/index.ts";
+import { MemcachedServer } from "../../../src/protocols/memcached/server.ts";
+import { startMemcached, type TestMemcached } from "../../helpers/memcached.ts";
+import { startNanocatPull } from "../../helpers/nanocat.ts";
+import { freePort } from "../../helpers/ports.ts";
 
 const only = ([finding, ...others]: Finding[]): Finding => {
   assert.ok(finding !== undefined && finding.state === "fault");
