@@ -141,6 +141,18 @@ journal_open_path(struct event *event, const char *dir, const char *path,
 	return fd;
 }
 
+/* Whether the file that was written to is the segment still. The daemon renames
+   a segment, looks whether all of it has been read, and only then unlinks it.
+   So a writer who finds its file under its name after the write has written
+   before the look. Otherwise nobody may see what was written. */
+static bool journal_is_there(const char *path, const struct stat *st)
+{
+	struct stat now;
+
+	return lstat(path, &now) == 0 ? now.st_ino == st->st_ino :
+		errno != ENOENT;
+}
+
 /* In the place of a segment's usual name, one of this process's own. */
 static const char *journal_own_name(void)
 {
@@ -237,9 +249,7 @@ void journal_append(struct event *event, const char *dir,
 			journal_problem(event, JOURNAL_PROBLEM_SHORT, path,
 				"Only %zd of %zu bytes could be written; "
 				"free some space", ret, size);
-		} else if (fstat(fd, &st) == 0 && st.st_nlink == 0) {
-			/* Deleted between our open() and write(): nobody can
-			   see what was written. */
+		} else if (!journal_is_there(path, &st)) {
 			i_close_fd(&fd);
 			continue;
 		}

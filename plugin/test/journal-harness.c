@@ -156,9 +156,13 @@ int main(int argc, char *argv[])
 	start = seconds();
 	for (i = 0; i < count; i++) T_BEGIN {
 		snprintf(line, sizeof(line),
-			 "{\"v\":1,\"event\":\"MessageNew\",\"user\":\"harness\","
-			 "\"pid\":%ld,\"n\":%u}\n",
-			 (long)getpid(), i);
+			 "{\"v\":1,\"ts\":1,\"event\":\"MessageNew\","
+			 "\"user\":\"harness\",\"mailbox\":\"%ld.%u\","
+			 "\"sep\":\"/\",\"uids\":\"1\",\"n\":%u}\n",
+			 (long)getpid(), i, i);
+		/* Somebody who deletes must find it quiet at times. */
+		if (is("paced"))
+			(void)usleep(i_rand_limit(1000));
 		journal_append(event, folder, line, strlen(line));
 	} T_END;
 	printf("%.2f us per append\n", (seconds() - start) * 1e6 / count);

@@ -22,6 +22,11 @@ export interface Place {
 /** How far a destination has got, by the segment's name. */
 export type Cursor = ReadonlyMap<string, Place>;
 
+/** The places of a cursor by inode: a segment may have got another name since, when it was about to be deleted. */
+export function placesByInode(cursor: Cursor): Map<string, Place> {
+  return new Map(Array.from(cursor.values(), (place) => [place.identity.split(":", 1)[0] as string, place]));
+}
+
 const offset = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
 /**

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, unlinkSync } from "node:fs";
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, renameSync, unlinkSync } from "node:fs";
 import type { BigIntStats } from "node:fs";
 import { opendir } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { Growth } from "./growth.ts";
 import { confirmIdentity, isInode, unreadIdentity, type Identity } from "./identity.ts";
 import type { Owners } from "./owners.ts";
 import { MAY, remedyOf } from "./remedy.ts";
-import { describeFault, faultOf, parseSegmentName, type FileFault, type Segment } from "./segment.ts";
+import { describeFault, faultOf, ownSegmentName, parseSegmentName, type FileFault, type Segment } from "./segment.ts";
 import { DirectoryWatch, directoryError, type Inotify } from "./watch.ts";
 
 /**
@@ -152,7 +152,13 @@ export class JournalDirectory {
     }
   }
 
-  /** Deletes a segment unless something was written to it since `size` was read. Returns whether it is gone. */
+  /**
+   * Deletes a segment unless something was written to it since `size` was read. Returns whether it is gone.
+   *
+   * A writer opens it, writes, and looks whether it is still there under its name; if not, it writes again, to a new file.
+   * Here it is renamed to a name that no writer opens, looked at, and unlinked. Whoever found it under its name after the
+   * write has written before the look; then it stays under its new name, as a segment like others. After a kill it does, too.
+   */
   remove(segment: Segment): boolean {
     const path = join(this.path, segment.name);
     try {
@@ -162,7 +168,19 @@ export class JournalDirectory {
           this.#markDirty(segment.name);
           return false;
         }
-        unlinkSync(path);
+        const name = ownSegmentName(segment.name);
+        const aside = join(this.path, name);
+        renameSync(path, aside);
+        const now = lstatSync(aside, { bigint: true });
+        if (now.ino !== segment.inode || Number(now.size) !== segment.size) {
+          this.#renamed(segment, name);
+          return false;
+        }
+        unlinkSync(aside);
+        // A writer's second write comes elsewhere. A plugin that only looks for links does not make one if it wrote since the
+        // look: that is lost, but not uncounted.
+        const file = this.#files.get(segment);
+        if (file !== undefined) segment.size = fstatSync(file).size;
       }
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
@@ -364,6 +382,14 @@ export class JournalDirectory {
         `not reading this file: ${why}. Logged once an hour for all such; ocnotify check says what to do`,
       );
     }
+  }
+
+  #renamed(segment: Segment, name: string): void {
+    this.segments.delete(segment.name);
+    this.#markDirty(segment.name);
+    segment.name = name;
+    this.segments.set(name, segment);
+    this.#markDirty(name);
   }
 
   #forget(segment: Segment): void {

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { BigIntStats } from "node:fs";
 import type { Growth } from "./growth.ts";
 import type { Identity } from "./identity.ts";
@@ -23,9 +24,15 @@ export function parseSegmentName(name: string): { bucket: number; euid: number }
   return match === null ? undefined : { bucket: Number(match[1]), euid: Number(match[2]) };
 }
 
+/** A name that nobody else knows for a segment of this name. */
+export function ownSegmentName(name: string): string {
+  return `${name.split(".", 2).join(".")}.${randomBytes(8).toString("hex")}.ndjson`;
+}
+
 /** A segment as the directory last saw it. */
 export interface Segment {
-  readonly name: string;
+  /** It gets another when it was to be deleted, and was written to in that moment. */
+  name: string;
   readonly bucket: number;
   /** The uid that owns the file, which is the writer's. */
   readonly uid: number;

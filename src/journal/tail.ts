@@ -4,7 +4,7 @@ import { Once, type Logger } from "../log.ts";
 import { Queue } from "../queue.ts";
 import type { RecordScanner } from "../events/record-scanner.ts";
 import { Chain } from "./chain.ts";
-import type { Cursor, Place } from "./cursor.ts";
+import { placesByInode, type Cursor, type Place } from "./cursor.ts";
 import { Dates } from "./dates.ts";
 import type { JournalDirectory } from "./directory.ts";
 import { LONG_BACKLOG, Overtaking } from "./overtaking.ts";
@@ -114,7 +114,10 @@ export class Tail {
     this.#scanner = scanner;
     this.#trust = new Trust(directory, this.counters, (progress) => this.#resume(progress), log);
     this.#wake = wake;
-    for (const segment of inOrder(directory.segments.values())) this.#follow(segment, cursor);
+    const byInode = placesByInode(cursor ?? new Map());
+    for (const segment of inOrder(directory.segments.values())) {
+      this.#follow(segment, [cursor?.get(segment.name), byInode.get(String(segment.inode))]);
+    }
     this.#stopListening = directory.onChange((changed) => {
       for (const segment of inOrder(changed)) this.#changed(segment);
       if (this.behind) wake();
@@ -248,14 +251,15 @@ export class Tail {
     this.#stopListening();
   }
 
-  #follow(segment: Segment, cursor: Cursor | undefined): void {
-    const saved = cursor?.get(segment.name);
-    const reached = saved?.answered?.at(-1)?.[1] ?? saved?.offset ?? 0;
-    const known = saved !== undefined && reached <= segment.size && this.#directory.isStill(segment, saved.identity);
-    const writer = this.#writer(segment.uid);
-    const progress = known
-      ? new Progress(segment, writer, saved.offset, saved.answered)
-      : new Progress(segment, writer, 0);
+  /** @param places what a cursor says of it, or of an earlier file of its name or inode */
+  #follow(segment: Segment, places: readonly (Place | undefined)[] = []): void {
+    const saved = places.find(
+      (place) =>
+        place !== undefined &&
+        (place.answered?.at(-1)?.[1] ?? place.offset) <= segment.size &&
+        this.#directory.isStill(segment, place.identity),
+    );
+    const progress = new Progress(segment, this.#writer(segment.uid), saved?.offset ?? 0, saved?.answered);
     this.#progress.set(segment, progress);
     this.#enqueue(progress);
   }
@@ -268,7 +272,7 @@ export class Tail {
       return;
     }
     if (progress === undefined) {
-      this.#follow(segment, undefined);
+      this.#follow(segment);
       return;
     }
     if (segment.size < progress.readAt) {

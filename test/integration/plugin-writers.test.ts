@@ -17,6 +17,7 @@ import {
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
+import type { EventRecord } from "../../src/journal/stretch.ts";
 import {
   deliverLda,
   lmtpDeliver,
@@ -27,6 +28,7 @@ import {
   type CommandResult,
   type RunningDovecot,
 } from "../helpers/dovecot.ts";
+import { Reader, TestJournal } from "../helpers/journal.ts";
 import { waitFor } from "../helpers/wait.ts";
 
 const PLUGIN = resolve(import.meta.dirname, "../../plugin");
@@ -189,6 +191,30 @@ describe("the journal's writer", () => {
     assert.deepEqual(numbers(), [0, 1, 2]);
     assert.deepEqual(errors(result), []);
     cleanUp();
+  });
+
+  test("loses nothing though its segments are deleted all the time, each in a quiet moment", async (t) => {
+    const journal = new TestJournal();
+    t.after(() => journal.remove());
+    const directory = await journal.open();
+    const reader = new Reader(directory, undefined, journal.log);
+    let deleted = 0;
+    let answered = 0;
+    directory.onChange((changed) => {
+      for (; answered < reader.records.length; answered++) {
+        const { stretch, index } = reader.records[answered] as EventRecord;
+        reader.tail.answer(stretch, index);
+      }
+      for (const segment of changed) if (!segment.gone && directory.remove(segment)) deleted++;
+    });
+    const COUNT = 4_000;
+    const writers = await Promise.all([1, 2].map(async () => run(HARNESS, [journal.path, "paced", String(COUNT)])));
+    for (const { stderr } of writers) assert.equal(stderr, "");
+    const seen = (): number => new Set(reader.records.map(({ event }) => event?.mailbox)).size;
+    await waitFor("every record", () => seen() === 2 * COUNT, 5_000).catch(() => undefined);
+    assert.equal(seen(), 2 * COUNT, `${deleted} segments deleted`);
+    assert.ok(deleted > 20, `${deleted} segments deleted`);
+    reader.tail.close();
   });
 
   test("gives up, with one error line, when every segment is deleted at once", async () => {
