@@ -26,6 +26,10 @@ export const JOURNAL_COUNTERS: Readonly<Record<JournalCounter, Counter>> = {
     "files that are nearly all a hole, which are not read",
     "the plugin makes no such file: a process of that uid did. Remove it; while it is there, changes of that uid are not read",
   ),
+  "notRead.too-many": fault(
+    "segments that are not read yet because their writer, who is no mail user, has 10,000 others",
+    "ls -ln in the journal's directory shows whose they are. If Dovecot delivers as that uid, add it to journal.mail_users and restart the daemon. Elsewhere that user makes files: they are read when the others are deleted; remove them",
+  ),
   "notRead.unreadable": fault(
     "files that cannot even be looked at",
     "let the daemon's user into the journal's directory: ocnotify check says what its mode and owner must be",

@@ -6,6 +6,7 @@ import { parseSegmentName, type FileFault } from "./segment.ts";
 
 /** Files that are looked at in one sweep: some 100 ms. */
 const MAX_CLEARED = 5_000;
+const CLEARED: ReadonlySet<FileFault> = new Set(["symlink", "not-a-file", "foreign-owner"]);
 /** Owners whose names are asked of the system after one sweep. */
 const MAX_ASKED = 4;
 
@@ -49,7 +50,7 @@ export class Clearing {
       if (next.done === true) break;
       const [name, fault] = next.value;
       const parsed = parseSegmentName(name);
-      if (parsed === undefined || fault === "hard-links" || fault === "hole" || fault === "unreadable") continue;
+      if (parsed === undefined || !CLEARED.has(fault)) continue;
       try {
         const stats = lstatSync(join(path, name), { bigint: true });
         const owner = Number(stats.uid);

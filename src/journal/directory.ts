@@ -23,6 +23,9 @@ const SHORT_MS = 1_000;
 /** Names that are looked at together while the directory is listed. */
 const LISTED_TOGETHER = 1024;
 
+/** Segments of one uid that is no mail user's, while they are there: two months of one every ten minutes. */
+const MAX_OF_STRANGER = 10_000;
+
 /** Files that are not read are remembered up to this many; what is not remembered is not counted. */
 const MAX_NOT_READ = 100_000;
 
@@ -37,6 +40,8 @@ export class JournalDirectory {
   readonly #log: Logger;
   readonly #once = new Once();
   readonly #notRead = new Map<string, FileFault>();
+  /** Segments by uid. */
+  readonly #counts = new Map<number, number>();
   readonly #files = new Map<Segment, number>();
   readonly #mostOpen = openSegmentsWithin(descriptorLimit());
   readonly #listeners = new Set<(changed: readonly Segment[]) => void>();
@@ -307,11 +312,17 @@ export class JournalDirectory {
       this.#leaveOut(name, fault, describeFault(fault, stats));
       return;
     }
-    this.#notRead.delete(name);
     const current = this.segments.get(name);
+    const count = this.#counts.get(parsed.euid) ?? 0;
+    if (current === undefined && count >= MAX_OF_STRANGER && !this.owners.speaksForAll(parsed.euid)) {
+      this.#leaveOut(name, "too-many", `uid ${parsed.euid} has ${count} others, and is no mail user`);
+      return;
+    }
+    this.#notRead.delete(name);
     if (current === undefined) {
       const segment = this.#segmentOf(name, parsed.bucket, stats);
       this.segments.set(name, segment);
+      this.#counts.set(segment.uid, count + 1);
       changed.push(segment);
       return;
     }
@@ -395,7 +406,12 @@ export class JournalDirectory {
   #forget(segment: Segment): void {
     segment.gone = true;
     this.#failedAt.delete(segment);
-    if (this.segments.get(segment.name) === segment) this.segments.delete(segment.name);
+    if (this.segments.get(segment.name) === segment) {
+      this.segments.delete(segment.name);
+      const left = (this.#counts.get(segment.uid) ?? 0) - 1;
+      if (left > 0) this.#counts.set(segment.uid, left);
+      else this.#counts.delete(segment.uid);
+    }
     this.#closeFile(segment);
   }
 

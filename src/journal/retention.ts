@@ -4,12 +4,14 @@ import type { JournalDirectory } from "./directory.ts";
 import { BUCKET_SECONDS, type Segment } from "./segment.ts";
 
 const SWEEP_MS = 60_000;
+/** Segments that are deleted in one sweep: some 100 ms. */
+const MAX_DELETED = 2_000;
 /** The same while there is more to do than is done at once. */
 const MORE_MS = 1_000;
 
 /**
  * Deletes segments that are of no more use: everybody is past their end, and nothing was written to them for as long as the
- * retention, by the process's clock. What the wall clock says, which may be set, decides only which segment is being
+ * retention, by the process's clock; an empty one after a minute. What the wall clock says, which may be set, decides only which segment is being
  * written to now. A writer may yet open another one when its clock is set; it looks after its write whether the file is
  * still there.
  */
@@ -45,13 +47,16 @@ export class Retention {
    */
   sweep(now: number, unixMs: number): number {
     const before = now - this.#retentionMs;
+    // What nobody has written to is kept for nobody.
+    const emptyBefore = Math.max(before, now - SWEEP_MS);
     const current = Math.floor(unixMs / 1_000 / BUCKET_SECONDS);
     let deleted = 0;
     for (const segment of this.#directory.segments.values()) {
       // A writer opens that of one moment and writes in the next.
       if (Math.abs(segment.bucket - current) <= 1) continue;
-      if (segment.writtenAt > before || !this.#isPast(segment)) continue;
+      if (segment.writtenAt > (segment.size === 0 ? emptyBefore : before) || !this.#isPast(segment)) continue;
       if (this.#directory.remove(segment)) deleted++;
+      if (deleted >= MAX_DELETED) break;
     }
     if (deleted > 0) this.#log.debug({ deleted }, "old segments of the journal deleted");
     return deleted;
@@ -63,8 +68,8 @@ export class Retention {
 
   #sweepIn(ms: number): void {
     this.#timer = setTimeout(() => {
-      this.sweep(performance.now(), Date.now());
-      this.#sweepIn(this.#clearing.sweep() ? MORE_MS : SWEEP_MS);
+      const more = this.sweep(performance.now(), Date.now()) >= MAX_DELETED;
+      this.#sweepIn(this.#clearing.sweep() || more ? MORE_MS : SWEEP_MS);
     }, ms);
     this.#timer.unref();
   }

@@ -56,7 +56,7 @@ export interface Segment {
 }
 
 /** Why a file with the name of a segment is not read. */
-export type FileFault = "symlink" | "not-a-file" | "hard-links" | "foreign-owner" | "hole" | "unreadable";
+export type FileFault = "symlink" | "not-a-file" | "hard-links" | "foreign-owner" | "hole" | "too-many" | "unreadable";
 
 /** Why a file is not a segment that its writer made, or undefined when it is one. */
 export function faultOf(stats: BigIntStats, euid: number): FileFault | undefined {

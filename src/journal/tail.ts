@@ -238,7 +238,7 @@ export class Tail {
 
   /** Whether every record of the segment is answered, so that it may be deleted. */
   isPast(segment: Segment): boolean {
-    return this.#progress.get(segment)?.past ?? false;
+    return this.#progress.get(segment)?.past ?? (segment.size === 0 && !segment.gone);
   }
 
   /** Resolves when whom segments speak for has been asked of the system, as far as what has been read needs it. */
@@ -253,6 +253,8 @@ export class Tail {
 
   /** @param places what a cursor says of it, or of an earlier file of its name or inode */
   #follow(segment: Segment, places: readonly (Place | undefined)[] = []): void {
+    // Anybody can make a great many that are empty. What the cursor does not name is read from its start.
+    if (segment.size === 0) return;
     const saved = places.find(
       (place) =>
         place !== undefined &&

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { chownSync, readdirSync, writeFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import type { EventRecord } from "../../src/journal/stretch.ts";
@@ -7,6 +8,10 @@ import { line, NOT_ROOT, segmentName, TestJournal } from "../helpers/journal.ts"
 import { waitFor } from "../helpers/wait.ts";
 
 let journal: TestJournal;
+
+function userInfoOf(uid: number): string {
+  return execFileSync("getent", ["passwd", String(uid)], { encoding: "utf8" }).split(":", 1)[0] ?? "";
+}
 
 beforeEach(() => {
   journal = new TestJournal();
@@ -49,6 +54,31 @@ describe("a great many segments", () => {
     });
     assert.ok(took < 5, `${took} s`);
   });
+
+  it(
+    "are 10,000 at once of a uid that is no mail user's: the others are counted, and read when these are gone",
+    { skip: NOT_ROOT },
+    async () => {
+      const uid = 1;
+      const user = userInfoOf(uid);
+      const make = (bucket: number): void => {
+        const file = journal.file(segmentName(bucket, uid));
+        writeFileSync(file, line({ user }));
+        chownSync(file, uid, uid);
+      };
+      for (let bucket = 1; bucket <= 10_050; bucket++) make(bucket);
+      const reader = await journal.read();
+      await reader.tail.settled();
+      assert.equal(reader.directory.notRead["too-many"], 50);
+      await waitFor("all others", () => reader.records.length === 10_000);
+      const gone = [...reader.directory.segments.values()].filter((segment) => segment.uid === uid).slice(0, 60);
+      for (const { stretch, index } of reader.records) reader.tail.answer(stretch, index);
+      for (const segment of gone) assert.ok(reader.directory.remove(segment));
+      for (const [name] of reader.directory.filesNotRead()) reader.directory.changed(name);
+      await waitFor("the rest", () => reader.records.length === 10_050);
+      assert.deepEqual(reader.directory.notRead, {});
+    },
+  );
 
   it("may come newest first: they are read oldest first all the same", async () => {
     const count = 10_000;

@@ -150,6 +150,25 @@ describe("retention", () => {
     assert.deepEqual([existsSync(journal.file(ahead)), existsSync(journal.file(back))], [false, false]);
   });
 
+  it("deletes an empty segment of another time than now after a minute, though its bucket be far in the future", async () => {
+    const far = segmentName(900_000_000_000);
+    const soon = segmentName(bucketOf(NOW) + 1);
+    write(far, "", 0);
+    write(soon, "", 0);
+    write(OLD, line(), 0);
+    const reader = await journal.read();
+    answerAll(reader);
+    assert.deepEqual([...reader.tail.cursor().keys()], [OLD], "what is empty has no place");
+    assert.equal(sweep(reader, 59_000), 0);
+    assert.equal(sweep(reader, 62_000), 1);
+    assert.deepEqual(
+      [far, soon, OLD].map((name) => existsSync(journal.file(name))),
+      [false, true, true],
+    );
+    write(soon, line({ user: "late" }), 0);
+    await waitFor("what is written to an empty one", () => reader.users.includes("late"));
+  });
+
   it("leaves the segment that is being written to now, though it be quiet", async () => {
     write(OLD, line({ user: "a" }), 3 * HOUR);
     const reader = await journal.read();
