@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { pauseProcess } from "../test/helpers/pause.ts";
 import { waitFor } from "../test/helpers/wait.ts";
 
 /** The program as `make build` leaves it. */
@@ -20,8 +21,10 @@ export class DaemonProcess {
   readonly #ended: Promise<unknown>;
   #log = "";
 
-  constructor(configFile: string, environment: Record<string, string> = {}) {
-    const args = [CLI, "run", "--config", configFile, "--log-format", "json"];
+  /** @param preload a module that is loaded before the program */
+  constructor(configFile: string, environment: Record<string, string> = {}, preload?: string) {
+    const node = preload === undefined ? [] : ["--import", preload];
+    const args = [...node, CLI, "run", "--config", configFile, "--log-format", "json"];
     this.#child = spawn(process.execPath, args, {
       stdio: ["ignore", "inherit", "pipe"],
       env: { ...process.env, ...environment },
@@ -53,6 +56,11 @@ export class DaemonProcess {
 
   signal(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
+  }
+
+  /** SIGSTOP; it goes on with SIGCONT. */
+  pause(): void {
+    pauseProcess(this.pid);
   }
 
   /** Waits for its end; the exit code, or -1 when a signal ended it. */

@@ -1,7 +1,8 @@
 import { once } from "node:events";
-import { setTimeout as delay } from "node:timers/promises";
+import { setImmediate as turn, setTimeout as delay } from "node:timers/promises";
 import { bindPull, type PullSocket } from "../src/protocols/sp/pull-socket.ts";
 import { startNnPull, type NnPrograms, type Peer } from "../test/helpers/nanocat.ts";
+import { pauseProcess } from "../test/helpers/pause.ts";
 import type { Tally } from "./tally.ts";
 
 /** A host that takes what comes. */
@@ -51,6 +52,10 @@ export class PullReceiver implements Receiver {
   }
 
   async stop(): Promise<void> {
+    // What has lain in its sockets for a second counts as received, and this process may not have run for so long. So it
+    // reads once what has come before it dies.
+    await turn();
+    await turn();
     await this.#socket?.close();
     this.#socket = undefined;
   }
@@ -86,6 +91,15 @@ export class NnReceiver implements Receiver {
     await closed;
     clearInterval(this.#taking);
     this.#take(peer);
+  }
+
+  /** SIGSTOP: the kernel goes on taking what is sent. */
+  pause(): void {
+    pauseProcess(this.#peer?.process.pid ?? 0);
+  }
+
+  resume(): void {
+    this.#peer?.process.kill("SIGCONT");
   }
 
   #take(peer: Peer): void {

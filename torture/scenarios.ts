@@ -7,6 +7,7 @@ import { badHosts, dead, deadHosts } from "./scenarios/hosts.ts";
 import { kill } from "./scenarios/kill.ts";
 import { memcachedAnswers, memcachedRestart } from "./scenarios/memcached.ts";
 import { mix } from "./scenarios/mix.ts";
+import { model } from "./scenarios/model.ts";
 import { receiverBusy, receiverRestart } from "./scenarios/receiver.ts";
 import { stalled } from "./scenarios/stalled.ts";
 import { flat } from "./scenarios/steady.ts";
@@ -29,6 +30,7 @@ export const scenarios: readonly Scenario[] = [
   cursorKill,
   cursorDiskFull,
   dns,
+  model,
   flat,
   mix,
 ];

@@ -4,11 +4,19 @@ const EXPECTED = 1;
 const RECEIVED = 2;
 const EXCUSED = 4;
 
-/** What one host was to be told of one user. UIDs count from 1 in the order in which they were written. */
+/** What one host was to be told of one user by one destination. UIDs count from 1 in the order in which they were written. */
 class Stream {
+  readonly host: string;
+  readonly user: string;
   flags = new Uint8Array(64);
-  highest = 0;
+  /** The highest UID that came, of each order. */
+  readonly highest: number[] = [];
   #writtenAt = new Float64Array(64);
+
+  constructor(host: string, user: string) {
+    this.host = host;
+    this.user = user;
+  }
 
   at(uid: number): number {
     return this.flags[uid] ?? 0;
@@ -48,20 +56,28 @@ export interface Counts {
   readonly lost: number;
   /** Came for the first time after a later one of the same user had. */
   readonly disordered: number;
-  /** Came and were never written. */
+  /** Came and were never written, or were not for that host. */
   readonly strange: number;
 }
+
+/** Whom a destination tells of, by the backend that its notifications name. */
+export type Destinations = Readonly<Record<string, (user: string) => boolean>>;
 
 /**
  * Who had to be told of what, and what came. The payload names no user, so each user's mails are in a folder of his
  * name. Order is judged without repeats: after a kill the same may come once more, and then what follows it.
  */
 export class Tally {
+  destinations: Destinations = { sogo: () => true };
   readonly #audience = new Map<string, readonly string[]>();
   readonly #streams = new Map<string, Stream>();
   readonly #lastUid = new Map<string, number>();
   readonly #timed = new Set<string>();
-  readonly #latencies: number[] = [];
+  #latencies: number[] = [];
+  /** By host and user, the last UID of which the host may be told though it need not. */
+  readonly #mayHear = new Map<string, number>();
+  /** By user, the last UIDs of the orders that are over. */
+  readonly #orders = new Map<string, number[]>();
   /** Records written. */
   records = 0;
   /** Expected, not excused, and not yet received. */
@@ -81,6 +97,25 @@ export class Tally {
     return this.#audience.get(user) ?? [];
   }
 
+  /** This host may be told of this user, also of what is written already, but need not. */
+  mayHear(user: string, host: string): void {
+    this.#mayHear.set(`${host} ${user}`, Infinity);
+  }
+
+  /** From now on this host is not to be told of this user any more, and of what is written already it need not. */
+  mayNotHear(user: string, host: string): void {
+    this.#mayHear.set(`${host} ${user}`, this.#lastUid.get(user) ?? 0);
+  }
+
+  /** What is written from now on has no order with what was written before. */
+  beginOrder(): void {
+    for (const [user, uid] of this.#lastUid) {
+      const orders = this.#orders.get(user) ?? [];
+      this.#orders.set(user, orders);
+      orders.push(uid);
+    }
+  }
+
   get users(): string[] {
     return [...this.#audience.keys()];
   }
@@ -95,21 +130,24 @@ export class Tally {
     const uid = (this.#lastUid.get(user) ?? 0) + 1;
     this.#lastUid.set(user, uid);
     this.records++;
-    for (const host of this.hostsOf(user)) {
-      const stream = this.#stream(host, user);
-      stream.mark(uid, EXPECTED);
-      if (this.#timed.has(user)) stream.wrote(uid, performance.now());
-      this.#sent++;
-      this.missing++;
+    for (const [backend, wants] of Object.entries(this.destinations)) {
+      if (!wants(user)) continue;
+      for (const host of this.hostsOf(user)) {
+        const stream = this.#stream(backend, host, user);
+        stream.mark(uid, EXPECTED);
+        if (this.#timed.has(user)) stream.wrote(uid, performance.now());
+        this.#sent++;
+        this.missing++;
+      }
     }
     return uid;
   }
 
-  /** What this host has not got of what was written so far, may be given up. */
-  excuse(host: string): number {
+  /** What this host has not got of what was written so far, of all users or this one, may be given up. */
+  excuse(host: string, user?: string): number {
     let excused = 0;
-    for (const [key, stream] of this.#streams) {
-      if (!key.startsWith(`${host} `)) continue;
+    for (const stream of this.#streams.values()) {
+      if (stream.host !== host || (user !== undefined && stream.user !== user)) continue;
       for (let uid = 1; uid < stream.flags.length; uid++) {
         if (stream.flags[uid] !== EXPECTED) continue;
         stream.mark(uid, EXCUSED);
@@ -121,27 +159,36 @@ export class Tally {
   }
 
   receive(host: string, payload: Buffer): void {
-    const { folder, eml } = decodeNewMail(payload);
+    const { backend, folder: user, eml } = decodeNewMail(payload);
     const uid = Number(eml.slice(0, -".eml".length));
     this.#received++;
-    const stream = this.#streams.get(`${host} ${folder}`);
-    const flags = stream?.at(uid) ?? 0;
-    if (stream === undefined || (flags & EXPECTED) === 0) {
+    const need = ((this.#streams.get(`${backend} ${host} ${user}`)?.at(uid) ?? 0) & EXPECTED) !== 0;
+    if (!need && !this.#may(backend, host, user, uid)) {
       this.#strange++;
       return;
     }
+    const stream = this.#stream(backend, host, user);
+    const flags = stream.at(uid);
     if ((flags & RECEIVED) !== 0) {
       this.#duplicated++;
       return;
     }
     stream.mark(uid, RECEIVED);
     // What was given up and came all the same, after a kill, has no place in the order.
-    if ((flags & EXCUSED) !== 0) return;
+    if (!need || (flags & EXCUSED) !== 0) return;
     this.missing--;
-    if (uid < stream.highest) this.#disordered++;
-    stream.highest = Math.max(stream.highest, uid);
+    const order = this.#orders.get(user)?.filter((last) => last < uid).length ?? 0;
+    const highest = stream.highest[order] ?? 0;
+    if (uid < highest) this.#disordered++;
+    stream.highest[order] = Math.max(highest, uid);
     const writtenAt = stream.writtenAt(uid);
     if (writtenAt > 0) this.#latencies.push(performance.now() - writtenAt);
+  }
+
+  #may(backend: string, host: string, user: string, uid: number): boolean {
+    const wanted = this.destinations[backend]?.(user) ?? false;
+    const last = Math.min(this.#mayHear.get(`${host} ${user}`) ?? 0, this.#lastUid.get(user) ?? 0);
+    return wanted && uid <= last;
   }
 
   counts(): Counts {
@@ -167,17 +214,17 @@ export class Tally {
     const found: string[] = [];
     for (const [key, { flags }] of this.#streams) {
       for (let uid = 1; uid < flags.length && found.length < most; uid++) {
-        if (flags[uid] === EXPECTED) found.push(`${key.slice(0, 40)} ${uid}`);
+        if (flags[uid] === EXPECTED) found.push(`${key.slice(0, 60)} ${uid}`);
       }
     }
     return found.join(", ");
   }
 
-  #stream(host: string, user: string): Stream {
-    const key = `${host} ${user}`;
+  #stream(backend: string, host: string, user: string): Stream {
+    const key = `${backend} ${host} ${user}`;
     let stream = this.#streams.get(key);
     if (stream === undefined) {
-      stream = new Stream();
+      stream = new Stream(host, user);
       this.#streams.set(key, stream);
     }
     return stream;

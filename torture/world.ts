@@ -2,13 +2,14 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import type { commonOptions } from "../src/delivery/common-options.ts";
 import type { options } from "../src/destinations/openchange/options.ts";
 import { encodeResolverRecord } from "../src/destinations/openchange/codec/resolver-record.ts";
 import { resolverKey } from "../src/destinations/openchange/resolver.ts";
 import { parseConfigString } from "../src/protocols/memcached/config-string.ts";
 import { MemcachedPool } from "../src/protocols/memcached/pool.ts";
-import type { Status } from "../src/status.ts";
-import { destinationIn, destinationStatus, type OpenChangeStatus } from "../test/helpers/status.ts";
+import { askStatus, type Status } from "../src/status.ts";
+import { destinationIn, type OpenChangeStatus } from "../test/helpers/status.ts";
 import { startMemcached, type TestMemcached } from "../test/helpers/memcached.ts";
 import { buildNnPrograms, type NnPrograms } from "../test/helpers/nanocat.ts";
 import { ocnotify } from "../test/helpers/ocnotify.ts";
@@ -24,13 +25,24 @@ import { waitFor } from "../test/helpers/wait.ts";
 const PATIENCE_MS = 20_000;
 const LOAD_TICK_MS = 5;
 
+/** What stands in ocnotify.yaml. */
+type Destination = Partial<Record<keyof typeof options | keyof typeof commonOptions, unknown>>;
+
 export interface WorldConfig {
   /** Instead of the world's own memcached. */
   readonly resolver?: string;
-  readonly destination?: Partial<Record<keyof typeof options, unknown>>;
+  /** What all destinations have in common. */
+  readonly destination?: Destination;
+  /** One, openchange, by default. */
+  readonly destinations?: Readonly<Record<string, Destination>>;
+  /** Their uids, for whose segments root may write. */
+  readonly mailUsers?: readonly number[];
+  readonly retention?: string;
   readonly drainTimeout?: string;
   readonly stateDir?: string;
   readonly environment?: Record<string, string>;
+  /** A module that the daemon loads before the program. */
+  readonly preload?: string;
 }
 
 /** One scenario's journal, memcached, daemon and receivers, and what is to be said of it. */
@@ -47,6 +59,7 @@ export class World {
   readonly #releases: (() => unknown)[] = [];
   readonly #configFile = join(this.folder, "ocnotify.yaml");
   #environment: Record<string, string> = {};
+  #preload: string | undefined;
   #daemon: DaemonProcess | undefined;
   #memcached: TestMemcached | undefined;
   #programs: NnPrograms | undefined;
@@ -127,11 +140,22 @@ export class World {
 
   /** Puts the users' hosts into the resolver, in place of what is there. */
   async register(users = this.tally.users, resolver = this.resolver): Promise<void> {
+    await this.putRecords(
+      users.map((user) => [user, this.tally.hostsOf(user)] as const),
+      resolver,
+    );
+  }
+
+  /** Puts these hosts of these users into the resolver. */
+  async putRecords(
+    records: Iterable<readonly [user: string, hosts: readonly string[]]>,
+    resolver = this.resolver,
+  ): Promise<void> {
     const pool = new MemcachedPool(parseConfigString(resolver));
     try {
-      for (const user of users) {
+      for (const [user, hosts] of records) {
         const key = resolverKey(user);
-        const result = await pool.serverFor(key).set(pool.wireKey(key), encodeResolverRecord(this.tally.hostsOf(user)));
+        const result = await pool.serverFor(key).set(pool.wireKey(key), encodeResolverRecord(hosts));
         if (result !== "stored") throw new Error(`memcached answered ${result}`);
       }
     } finally {
@@ -142,26 +166,34 @@ export class World {
   configure(config: WorldConfig = {}): void {
     this.stateDir = config.stateDir ?? this.stateDir;
     this.#environment = config.environment ?? {};
+    this.#preload = config.preload;
+    const destinations = Object.entries(config.destinations ?? { openchange: {} }).map(([name, own]) => [
+      name,
+      {
+        retry_first: "100ms",
+        retry_most: "1s",
+        connect_timeout: "1s",
+        ...config.destination,
+        resolver: config.resolver ?? this.resolver,
+        ...own,
+      },
+    ]);
     const input = {
-      journal: { directory: this.journal, mail_users: [WRITER_UID] },
+      journal: {
+        directory: this.journal,
+        mail_users: config.mailUsers ?? [WRITER_UID],
+        retention: config.retention ?? "1h",
+      },
       state_directory: this.stateDir,
       drain_timeout: config.drainTimeout ?? "5s",
-      destinations: {
-        openchange: {
-          retry_first: "100ms",
-          retry_most: "1s",
-          connect_timeout: "1s",
-          ...config.destination,
-          resolver: config.resolver ?? this.resolver,
-        },
-      },
+      destinations: Object.fromEntries(destinations) as unknown,
     };
     writeFileSync(this.#configFile, JSON.stringify(input));
   }
 
   /** Starts the daemon without waiting for it. */
   launch(): DaemonProcess {
-    this.#daemon = new DaemonProcess(this.#configFile, this.#environment);
+    this.#daemon = new DaemonProcess(this.#configFile, this.#environment, this.#preload);
     return this.#daemon;
   }
 
@@ -214,8 +246,16 @@ export class World {
     return servers;
   }
 
+  /** Of the first destination. */
   async status(): Promise<OpenChangeStatus> {
-    return await destinationStatus(this.stateDir);
+    const [first] = Object.values(await this.statusOfAll());
+    if (first === undefined) throw new Error("status tells of no destination");
+    return first;
+  }
+
+  async statusOfAll(): Promise<Readonly<Record<string, OpenChangeStatus>>> {
+    const status = await askStatus(this.stateDir);
+    return Object.fromEntries(Object.keys(status.destinations).map((name) => [name, destinationIn(status, name)]));
   }
 
   /** Waits until everything has come, or nothing comes any more. */
@@ -233,19 +273,19 @@ export class World {
     }
   }
 
-  /** Waits until the daemon has answered for every record. */
+  /** Waits until every destination has answered for every record. */
   async settled(timeoutMs = 60_000): Promise<OpenChangeStatus> {
-    let status: OpenChangeStatus | undefined;
     await waitFor(
       "the daemon to be done with the journal",
       async () => {
         await delay(50);
-        status = await this.status();
-        return status.lagRecords === 0 && status.waiting === 0 && status.lookingUp === 0;
+        return Object.values(await this.statusOfAll()).every(
+          ({ lagRecords, waiting, lookingUp }) => lagRecords === 0 && waiting === 0 && lookingUp === 0,
+        );
       },
       timeoutMs,
     );
-    return status as unknown as OpenChangeStatus;
+    return this.status();
   }
 
   /**

@@ -32,7 +32,7 @@ export const backlog: Scenario = {
     }
     const start = performance.now();
     const daemon = await world.start();
-    const other = new Writer(world.journal, tally, isRoot ? WRITER_UID : undefined);
+    const other = new Writer(world.journal, tally, isRoot ? { uid: WRITER_UID } : {});
     let writtenFresh = 0;
     while (tally.missing > 0) {
       if (writtenFresh < world.size(200, 5_000)) {
