@@ -4,10 +4,10 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { pauseProcess } from "../test/helpers/pause.ts";
 
 /** The handshake of SP with this protocol number. */
-function handshake(protocol: number): Buffer {
+export function handshake(protocol: number): Buffer {
   return Buffer.from([0, 0x53, 0x50, 0, 0, protocol, 0, 0]);
 }
-const PULL = 0x51;
+export const PULL = 0x51;
 const PUB = 0x20;
 
 /** What a bad host does with a connection. */

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { pauseProcess } from "../test/helpers/pause.ts";
 import { waitFor } from "../test/helpers/wait.ts";
@@ -46,6 +46,16 @@ export class DaemonProcess {
     return lines.map((line) => JSON.parse(line) as LogLine);
   }
 
+  /** The log as it was written. */
+  get text(): string {
+    return this.#log;
+  }
+
+  /** Lines of the log so far. */
+  get lines(): number {
+    return this.#log.split("\n").length - 1;
+  }
+
   async ready(): Promise<void> {
     const ready = (): boolean => {
       if (!this.running) throw new Error(`the daemon ended:\n${this.#log}`);
@@ -79,6 +89,11 @@ export class DaemonProcess {
     const status = readFileSync(`/proc/${this.pid}/status`, "latin1");
     const field = (name: string): number => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]) / 1024;
     return { now: Math.round(field("VmRSS")), most: Math.round(field("VmHWM")) };
+  }
+
+  /** From now on, the most is that since now. */
+  forgetMostMemory(): void {
+    writeFileSync(`/proc/${this.pid}/clear_refs`, "5");
   }
 
   /** Seconds of processor time so far. */

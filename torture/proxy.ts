@@ -20,6 +20,9 @@ export class Proxy {
   readonly port: number;
   readonly #behind: number;
   readonly #sockets = new Set<Socket>();
+  /** Connections of which an answer is stuck, and how many of another are yet to come: no later one may come before them. */
+  readonly #stuck = new WeakSet<Socket>();
+  readonly #late = new WeakMap<Socket, number>();
   #server: Server | undefined;
   mode: ProxyMode = "pass";
 
@@ -64,8 +67,10 @@ export class Proxy {
   }
 
   #answer(socket: Socket, answer: Buffer): void {
+    if (this.#stuck.has(socket)) return;
     const half = answer.subarray(0, Math.ceil(answer.length / 2));
-    switch (this.mode) {
+    const late = this.#late.get(socket) ?? 0;
+    switch (late > 0 ? "late" : this.mode) {
       case "pass":
         socket.write(answer);
         break;
@@ -73,13 +78,18 @@ export class Proxy {
         socket.end(half);
         break;
       case "stuck":
+        this.#stuck.add(socket);
         socket.write(half);
         break;
       case "garbage":
         socket.write("VALUE is not what it was\r\n\0\r\nEND\r\n");
         break;
       case "late":
-        setTimeout(() => socket.write(answer), LATE_MS).unref();
+        this.#late.set(socket, late + 1);
+        setTimeout(() => {
+          this.#late.set(socket, (this.#late.get(socket) ?? 0) - 1);
+          socket.write(answer);
+        }, LATE_MS).unref();
         break;
     }
   }

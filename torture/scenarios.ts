@@ -1,4 +1,5 @@
 import type { Scenario } from "./scenario.ts";
+import { attacker } from "./scenarios/attacker.ts";
 import { backlog, slow } from "./scenarios/backlog.ts";
 import { cursorDiskFull, cursorKill } from "./scenarios/cursor.ts";
 import { dns } from "./scenarios/dns.ts";
@@ -31,6 +32,7 @@ export const scenarios: readonly Scenario[] = [
   cursorDiskFull,
   dns,
   model,
+  attacker,
   flat,
   mix,
 ];

@@ -76,6 +76,7 @@ export class Tally {
   #latencies: number[] = [];
   /** By host and user, the last UID of which the host may be told though it need not. */
   readonly #mayHear = new Map<string, number>();
+  readonly #ignored = new Set<string>();
   /** By user, the last UIDs of the orders that are over. */
   readonly #orders = new Map<string, number[]>();
   /** Records written. */
@@ -125,6 +126,11 @@ export class Tally {
     this.#timed.add(user);
   }
 
+  /** What comes of this user is not counted. */
+  ignores(user: string): void {
+    this.#ignored.add(user);
+  }
+
   /** A record is about to be written; returns its UID. */
   write(user: string): number {
     const uid = (this.#lastUid.get(user) ?? 0) + 1;
@@ -160,6 +166,7 @@ export class Tally {
 
   receive(host: string, payload: Buffer): void {
     const { backend, folder: user, eml } = decodeNewMail(payload);
+    if (this.#ignored.has(user)) return;
     const uid = Number(eml.slice(0, -".eml".length));
     this.#received++;
     const need = ((this.#streams.get(`${backend} ${host} ${user}`)?.at(uid) ?? 0) & EXPECTED) !== 0;
@@ -207,6 +214,24 @@ export class Tally {
     const sorted = this.#latencies.toSorted((a, b) => a - b);
     const at = (share: number): number => Math.round(sorted[Math.floor((sorted.length - 1) * share)] ?? 0);
     return { p50: at(0.5), p99: at(0.99), most: at(1), count: sorted.length };
+  }
+
+  forgetLatency(): void {
+    this.#latencies = [];
+  }
+
+  /** For how many milliseconds the oldest that is missing has been so, of the timed users. */
+  longestWait(): number {
+    const now = performance.now();
+    let longest = 0;
+    for (const stream of this.#streams.values()) {
+      for (let uid = 1; uid < stream.flags.length; uid++) {
+        if (stream.flags[uid] !== EXPECTED || stream.writtenAt(uid) === 0) continue;
+        longest = Math.max(longest, now - stream.writtenAt(uid));
+        break;
+      }
+    }
+    return Math.round(longest);
   }
 
   /** Which are missing, for the message of a failure. */

@@ -92,8 +92,9 @@ export class World {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  async memcached(): Promise<TestMemcached> {
-    const memcached = await startMemcached();
+  /** @param args further ones of its command line */
+  async memcached(args: readonly string[] = []): Promise<TestMemcached> {
+    const memcached = await startMemcached({ args });
     this.#memcached ??= memcached;
     this.finally(() => memcached.stop());
     return memcached;

@@ -186,6 +186,9 @@ export const model: Scenario = {
       must(Object.keys(dropped).length === 0, `${name} dropped ${JSON.stringify(dropped)}`);
       must(status.lostBytes === 0 && status.shrunk === 0, `${name} lost ${status.lostBytes} bytes`);
     }
+    for (const { nobody, dropped } of Object.values(await world.statusOfAll())) {
+      world.note(`nobody ${nobody}, unregistered ${dropped.unregistered ?? 0}`);
+    }
     world.note(
       Object.entries(done)
         .map(([what, count]) => `${count} × ${what}`)

@@ -1,0 +1,18 @@
+// The process of an attacker: it is told of the site and of his attacks, becomes his uid, says when they are under way, and goes on
+// until it is killed or the scenario ends.
+import { once } from "node:events";
+import { constants, setPriority } from "node:os";
+import { Attacker, type Site } from "./attacker.ts";
+import { attacks, type AttackName } from "./attacks.ts";
+
+process.on("disconnect", () => process.exit());
+process.send?.("ready");
+const [{ site, names }] = (await once(process, "message")) as [{ site: Site; names: readonly AttackName[] }];
+// He may use what the processor has left: that the machine is busy is not the daemon's fault.
+setPriority(constants.priority.PRIORITY_LOW);
+process.setgroups?.([]);
+process.setgid?.(site.uid);
+process.setuid?.(site.uid);
+const attacker = new Attacker(site);
+for (const name of names) await attacks[name](attacker);
+process.send?.("under way");

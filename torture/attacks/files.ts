@@ -1,0 +1,49 @@
+import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Attack, Attacker } from "../attacker.ts";
+
+const FAR_BUCKET = 900_000_000_000;
+const AT_ONCE = 1_000;
+
+/** Lines that are no records, and a segment that is cut off again and again. */
+export const garbageLines: Attack = async (attacker) => {
+  attacker.writeText('}{"user":"x",\n'.repeat(attacker.size(10_000, 50_000)));
+  return Promise.resolve();
+};
+
+export const truncateLoop: Attack = async (attacker) => {
+  const segment = openSync(attacker.path(attacker.bucket), "w", 0o640);
+  setInterval(() => {
+    for (let count = 0; count < 20; count++) {
+      writeSync(segment, "x".repeat(100), 0);
+      ftruncateSync(segment, 0);
+    }
+  }, 5);
+  return Promise.resolve();
+};
+
+export const garbageFiles: Attack = (attacker) => makeFiles(attacker, attacker.size(5_000, 50_000), 0, "x\n");
+
+export const emptyFiles: Attack = (attacker) => makeFiles(attacker, attacker.size(20_000, 300_000), 1_000_000, "");
+
+/** The next segments of those who deliver mail, for a year. */
+export const segmentsInAdvance: Attack = async (attacker) => {
+  const { mailUid } = attacker.site;
+  for (let ahead = 1; ahead <= 52_560; ahead++) {
+    make(attacker.path(attacker.bucket + ahead, mailUid), "");
+    if (ahead % AT_ONCE === 0) await delay(1);
+  }
+};
+
+async function makeFiles(attacker: Attacker, count: number, from: number, text: string): Promise<void> {
+  for (let made = 0; made < count; made++) {
+    make(attacker.path(FAR_BUCKET - from - made), text);
+    if (made % AT_ONCE === 0) await delay(1);
+  }
+}
+
+function make(path: string, text: string): void {
+  const file = openSync(path, "w", 0o640);
+  if (text !== "") writeSync(file, text);
+  closeSync(file);
+}
