@@ -68,6 +68,10 @@ export class NnReceiver implements Receiver {
   readonly #programs: NnPrograms;
   #peer: Peer | undefined;
   #taking: NodeJS.Timeout | undefined;
+  #measuredSince = 0;
+  #tookAt = 0;
+  #longestGapMs = 0;
+  #bytes = 0;
 
   constructor(address: string, tally: Tally, programs: NnPrograms) {
     this.address = address;
@@ -102,7 +106,30 @@ export class NnReceiver implements Receiver {
     this.#peer?.process.kill("SIGCONT");
   }
 
+  /** Begins to measure how fast it reads, with what comes now. */
+  measure(): void {
+    this.#measuredSince = performance.now();
+    this.#tookAt = 0;
+    this.#longestGapMs = 0;
+    this.#bytes = 0;
+  }
+
+  /** Since `measure`, while something came. */
+  get pace(): { bytesPerSecond: number; longestGapMs: number } {
+    const seconds = (this.#tookAt - this.#measuredSince) / 1_000;
+    return { bytesPerSecond: Math.round(this.#bytes / seconds), longestGapMs: Math.round(this.#longestGapMs) };
+  }
+
   #take(peer: Peer): void {
-    for (const message of peer.messages.splice(0)) this.#tally.receive(this.address, message);
+    const messages = peer.messages.splice(0);
+    if (messages.length === 0) return;
+    const now = performance.now();
+    if (this.#tookAt === 0) this.#measuredSince = now;
+    else this.#longestGapMs = Math.max(this.#longestGapMs, now - this.#tookAt);
+    this.#tookAt = now;
+    for (const message of messages) {
+      this.#bytes += message.length;
+      this.#tally.receive(this.address, message);
+    }
   }
 }

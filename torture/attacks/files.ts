@@ -5,20 +5,20 @@ import type { Attack, Attacker } from "../attacker.ts";
 const FAR_BUCKET = 900_000_000_000;
 const AT_ONCE = 1_000;
 
-/** Lines that are no records, and a segment that is cut off again and again. */
 export const garbageLines: Attack = async (attacker) => {
   attacker.writeText('}{"user":"x",\n'.repeat(attacker.size(10_000, 50_000)));
   return Promise.resolve();
 };
 
+/** A segment that is cut off again and again, and has something else in it each time. */
 export const truncateLoop: Attack = async (attacker) => {
   const segment = openSync(attacker.path(attacker.bucket), "w", 0o640);
+  let turns = 0;
   setInterval(() => {
-    for (let count = 0; count < 20; count++) {
-      writeSync(segment, "x".repeat(100), 0);
-      ftruncateSync(segment, 0);
-    }
-  }, 5);
+    turns++;
+    if (turns % 2 === 0) ftruncateSync(segment, 0);
+    else writeSync(segment, `${turns} is no record\n`.repeat(10), 0);
+  }, 1);
   return Promise.resolve();
 };
 

@@ -6,7 +6,7 @@ import { handshake, PULL } from "../bad-hosts.ts";
 /** More than the daemon may have connections. */
 const MANY = 520;
 /** One record of as many messages as one may have. */
-const MILLION = { event: "MessageCopy", oldMailbox: "x", uids: "1:1000000" } as const;
+const MILLION = { uids: "1:1000000" } as const;
 
 /** As many hosts as fit into a value of memcached, where nobody listens. */
 export const refusingHosts: Attack = async (attacker) => {
@@ -46,7 +46,10 @@ export const flappingHosts: Attack = async (attacker) => {
   const sockets = new Set<Socket>();
   let up = true;
   const port = await attacker.listen((socket) => {
-    if (!up) return void socket.resetAndDestroy();
+    if (!up) {
+      socket.resetAndDestroy();
+      return;
+    }
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));
     socket.write(handshake(PULL));

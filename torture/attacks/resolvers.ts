@@ -12,23 +12,24 @@ export const manyStrings: Attack = async (attacker) => {
   }));
 };
 
+const smallValue = (key: string): string => `VALUE ${key} 0 1 1\r\nx\r\n`;
+
 /** Answers that never end: at once, one value every half second, byte by byte. */
 export const endlessAnswers: Attack = async (attacker) => {
-  const value = (key: string): string => `VALUE ${key} 0 1 1\r\nx\r\n`;
   const resolvers = [
     await attacker.memcached((socket, [key = ""]) => {
       const more = (): void => {
-        while (!socket.destroyed && socket.write(value(key).repeat(1_000)));
+        while (!socket.destroyed && socket.write(smallValue(key).repeat(1_000)));
       };
       socket.on("drain", more);
       more();
     }),
     await attacker.memcached((socket, [key = ""]) => {
-      setInterval(() => socket.destroyed || socket.write(value(key)), 500);
+      setInterval(() => socket.destroyed || socket.write(smallValue(key)), 500);
     }),
     await attacker.memcached((socket, [key = ""]) => {
       let at = 0;
-      setInterval(() => socket.destroyed || socket.write(value(key)[at++ % value(key).length] ?? ""), 50);
+      setInterval(() => socket.destroyed || socket.write(smallValue(key)[at++ % smallValue(key).length] ?? ""), 50);
     }),
   ];
   for (const resolver of resolvers) attacker.write(9_000, () => ({ resolver }));
@@ -73,12 +74,13 @@ export const hugeValues: Attack = async (attacker) => {
   attacker.write(60, (index) => ({ resolver: `${servers[index % 3]} --NAMESPACE=n${index}` }));
 };
 
+function ring(servers: number, index: number): string {
+  const names = Array.from({ length: servers }, (_, at) => ` --SERVER=aaa${at.toString(36)}`);
+  return `--DISTRIBUTION=CONSISTENT${names.join("")} --NAMESPACE=nnn${index}`;
+}
+
 /** Strings whose servers make large rings: as many as a string from a record may have, and as many as fit into one. */
 export const largeRings: Attack = async (attacker) => {
-  const ring = (servers: number, index: number): string => {
-    const names = Array.from({ length: servers }, (_, at) => ` --SERVER=aaa${at.toString(36)}`);
-    return `--DISTRIBUTION=CONSISTENT${names.join("")} --NAMESPACE=nnn${index}`;
-  };
   attacker.write(63, (index) => ({ resolver: ring(64, index) }));
   attacker.write(63, (index) => ({ resolver: ring(4_021, index) }));
   return Promise.resolve();

@@ -67,8 +67,8 @@ export const model: Scenario = {
     /** Does it together with the others, which all end before a fault of one of them is reported. */
     const together = async (works: readonly Promise<void>[]): Promise<void> => {
       for (const work of works) work.catch(() => (end = 0));
-      const faults = (await Promise.allSettled(works)).filter((result) => result.status === "rejected");
-      if (faults[0] !== undefined) throw faults[0].reason as Error;
+      const fault = (await Promise.allSettled(works)).find((result) => result.status === "rejected");
+      if (fault !== undefined) throw fault.reason as Error;
     };
     const done: Record<string, number> = {};
     const happen = async (accidents: Accidents): Promise<void> => {
