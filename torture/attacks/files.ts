@@ -22,14 +22,15 @@ export const truncateLoop: Attack = async (attacker) => {
   return Promise.resolve();
 };
 
-export const garbageFiles: Attack = (attacker) => makeFiles(attacker, attacker.size(5_000, 50_000), 0, "x\n");
+export const garbageFiles: Attack = (attacker) => makeFiles(attacker, attacker.size(2_000, 50_000), 0, "x\n");
 
-export const emptyFiles: Attack = (attacker) => makeFiles(attacker, attacker.size(20_000, 300_000), 1_000_000, "");
+export const emptyFiles: Attack = (attacker) => makeFiles(attacker, attacker.size(5_000, 300_000), 1_000_000, "");
 
-/** The next segments of those who deliver mail, for a year. */
+/** The next segments of those who deliver mail: in the long version for a year. */
 export const segmentsInAdvance: Attack = async (attacker) => {
   const { mailUid } = attacker.site;
-  for (let ahead = 1; ahead <= 52_560; ahead++) {
+  const count = attacker.size(1_000, 52_560);
+  for (let ahead = 1; ahead <= count; ahead++) {
     make(attacker.path(attacker.bucket + ahead, mailUid), "");
     if (ahead % AT_ONCE === 0) await delay(1);
   }

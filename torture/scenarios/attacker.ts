@@ -4,6 +4,7 @@ import { chmodSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { BUCKET_SECONDS } from "../../src/journal/segment.ts";
 import type { Site } from "../attacker.ts";
 import { attacks, type AttackName } from "../attacks.ts";
 import type { Stoppable } from "../bad-hosts.ts";
@@ -61,7 +62,8 @@ export const attacker: Scenario = {
 
     // Dovecot's configuration has a string that the daemon's has not, so it comes with the records of users of the system.
     const fields = { resolver: `--SERVER=127.0.0.1:${memcached.port} --POLL-TIMEOUT=1500` };
-    const mail = new Writer(world.journal, tally, { uid: WRITER_UID });
+    let aheadMs = 0;
+    const mail = new Writer(world.journal, tally, { uid: WRITER_UID, clock: () => Date.now() + aheadMs });
     const writers = Object.entries(SYSTEM_USERS).map(
       ([user, uid]) => [user, new Writer(world.journal, tally, { uid })] as const,
     );
@@ -94,6 +96,8 @@ export const attacker: Scenario = {
       const process = await attack(world, site, doing);
       // Whoever rightly names a string, or has a host to which nothing is connected, may come after the attacker.
       newcomers.push(await newcomer(world, what));
+      // The next segment's time has come.
+      if (doing.includes("segments-in-advance")) aheadMs += BUCKET_SECONDS * 1_000;
       await delay(ms);
       await hasArrived(tally, MOST_LATENCY_MS + 500);
       const growth = daemon.memory().most - memory;
