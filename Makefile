@@ -31,8 +31,8 @@ test-dovecot-24: build ## The tests that need a Dovecot, against Debian 13's Dov
 test-dovecot-2321: build ## The same against Dovecot 2.3.21, which Ubuntu 24.04 has, too
 	scripts/test-dovecot bookworm-backports
 
-torture: build ## Break everything again and again for some minutes (SEED=n, ONLY=name,name)
-	@SEED="$(SEED)" ONLY="$(ONLY)" node --import tsx torture/run.ts
+torture: build ## Break everything again and again for some minutes (SEED=n ONLY=name,name ATTACKS=name,name)
+	@SEED="$(SEED)" ONLY="$(ONLY)" ATTACKS="$(ATTACKS)" node --import tsx torture/run.ts
 
 bench: build ## Measure what the documentation claims (ONLY=part,part RECORDS=n LONG=1)
 	@$(MAKE) --no-print-directory -C bench

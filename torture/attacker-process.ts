@@ -2,8 +2,11 @@
 // until it is killed or the scenario ends.
 import { once } from "node:events";
 import { constants, setPriority } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
 import { Attacker, type Site } from "./attacker.ts";
 import { attacks, type AttackName } from "./attacks.ts";
+
+const LOOKED_UP_MS = 200;
 
 process.on("disconnect", () => process.exit());
 process.send?.("ready");
@@ -14,5 +17,9 @@ process.setgroups?.([]);
 process.setgid?.(site.uid);
 process.setuid?.(site.uid);
 const attacker = new Attacker(site);
-for (const name of names) await attacks[name](attacker);
+for (const name of names) {
+  await attacks[name](attacker);
+  // What it registered is looked up before the next one registers something else.
+  await delay(LOOKED_UP_MS);
+}
 process.send?.("under way");

@@ -1,4 +1,4 @@
-// `make torture [SEED=n] [ONLY=name,name] [SHORT=1]`: the long version of every scenario, one after the other.
+// `make torture [SEED=n] [ONLY=name,name] [SHORT=1] [ATTACKS=name,name]`: the long version of every scenario, one after the other.
 import { scenarios } from "./scenarios.ts";
 import { describeOutcome, runScenario } from "./scenario.ts";
 

@@ -70,6 +70,7 @@ export const receiverBusy: Scenario = {
       await world.arrival();
       if (bytesPerSecond >= LEAST_BYTES_PER_SECOND && longestGapMs <= LONGEST_GAP_MS) continue;
       const lost = tally.excuse(receiver.address);
+      if (lost === 0) continue;
       world.note(`${lost} not judged: read ${bytesPerSecond} bytes a second, and nothing for ${longestGapMs} ms`);
     }
     await world.checkStatus();
