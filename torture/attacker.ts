@@ -16,6 +16,8 @@ export interface Site {
   /** His uid, and his name in the system and in Dovecot. */
   readonly uid: number;
   readonly user: string;
+  /** The folder of which he tells. */
+  readonly mailbox: string;
   /** The configuration string of the site's memcached, into which everybody can write. */
   readonly resolver: string;
   /** The hosts of the others. */
@@ -59,7 +61,7 @@ export class Attacker {
         ts: Date.now() * 1_000,
         event: "MessageNew",
         user: this.site.user,
-        mailbox: "INBOX",
+        mailbox: this.site.mailbox,
         sep: "/",
       };
       return `${JSON.stringify({ ...record, uids: String(index + 1), ...fields(index) })}\n`;

@@ -66,6 +66,7 @@ export class NnReceiver implements Receiver {
   readonly address: string;
   readonly #tally: Tally;
   readonly #programs: NnPrograms;
+  readonly #leftOut: string | undefined;
   #peer: Peer | undefined;
   #taking: NodeJS.Timeout | undefined;
   #measuredSince = 0;
@@ -73,14 +74,16 @@ export class NnReceiver implements Receiver {
   #longestGapMs = 0;
   #bytes = 0;
 
-  constructor(address: string, tally: Tally, programs: NnPrograms) {
+  /** @param leftOut messages in which this stands are read and count for nothing */
+  constructor(address: string, tally: Tally, programs: NnPrograms, leftOut?: string) {
     this.address = address;
     this.#tally = tally;
     this.#programs = programs;
+    this.#leftOut = leftOut;
   }
 
   async start(): Promise<void> {
-    const peer = await startNnPull(this.#programs, this.address);
+    const peer = await startNnPull(this.#programs, this.address, this.#leftOut);
     this.#peer = peer;
     this.#taking = setInterval(() => this.#take(peer), 5);
   }

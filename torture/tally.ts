@@ -76,7 +76,6 @@ export class Tally {
   #latencies: number[] = [];
   /** By host and user, the last UID of which the host may be told though it need not. */
   readonly #mayHear = new Map<string, number>();
-  readonly #ignored = new Set<string>();
   /** By user, the last UIDs of the orders that are over. */
   readonly #orders = new Map<string, number[]>();
   /** Records written. */
@@ -126,11 +125,6 @@ export class Tally {
     this.#timed.add(user);
   }
 
-  /** What comes of this user is not counted. */
-  ignores(user: string): void {
-    this.#ignored.add(user);
-  }
-
   /** A record is about to be written; returns its UID. */
   write(user: string): number {
     const uid = (this.#lastUid.get(user) ?? 0) + 1;
@@ -166,7 +160,6 @@ export class Tally {
 
   receive(host: string, payload: Buffer): void {
     const { backend, folder: user, eml } = decodeNewMail(payload);
-    if (this.#ignored.has(user)) return;
     const uid = Number(eml.slice(0, -".eml".length));
     this.#received++;
     const need = ((this.#streams.get(`${backend} ${host} ${user}`)?.at(uid) ?? 0) & EXPECTED) !== 0;

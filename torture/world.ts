@@ -122,14 +122,17 @@ export class World {
     return receiver;
   }
 
-  /** As `receiver`, a process of libnanomsg. */
-  async nnReceiver(address?: string): Promise<NnReceiver> {
+  /**
+   * As `receiver`, a process of libnanomsg.
+   * @param leftOut messages in which this stands are read and count for nothing
+   */
+  async nnReceiver(leftOut?: string): Promise<NnReceiver> {
     if (this.#programs === undefined) {
       const programs = await buildNnPrograms();
       this.#programs = programs;
       this.finally(() => programs.remove());
     }
-    const receiver = new NnReceiver(address ?? (await this.address()), this.tally, this.#programs);
+    const receiver = new NnReceiver(await this.address(), this.tally, this.#programs, leftOut);
     await receiver.start();
     this.finally(() => receiver.stop());
     return receiver;

@@ -35,11 +35,15 @@ export function startNanocatPush(address: string, file: string, type = "push"): 
   return start("nanocat", [`--${type}`, "--connect", address, "--file", file, "-i", "1"], address, () => undefined);
 }
 
-/** A PULL socket of libnanomsg that prints whatever bytes it gets; also on IPv6, which nanocat cannot do. */
-export async function startNnPull(programs: NnPrograms, address?: string): Promise<Peer> {
+/**
+ * A PULL socket of libnanomsg that prints whatever bytes it gets; also on IPv6, which nanocat cannot do.
+ * @param leftOut messages in which this stands are read and not handed on
+ */
+export async function startNnPull(programs: NnPrograms, address?: string, leftOut?: string): Promise<Peer> {
   const bound = address ?? `tcp://127.0.0.1:${await freePort()}`;
   let ready = false;
-  const peer = start(programs.pull, [bound], bound, (line) => {
+  const args = leftOut === undefined ? [bound] : [bound, leftOut];
+  const peer = start(programs.pull, args, bound, (line) => {
     if (!ready) {
       ready = line === "ready";
       return undefined;
