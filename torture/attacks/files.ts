@@ -5,8 +5,9 @@ import type { Attack, Attacker } from "../attacker.ts";
 const FAR_BUCKET = 900_000_000_000;
 const AT_ONCE = 1_000;
 
+/** As many lines that are no records as there can be. */
 export const garbageLines: Attack = async (attacker) => {
-  attacker.writeText('}{"user":"x",\n'.repeat(attacker.size(10_000, 50_000)));
+  attacker.writeText("x\n".repeat(attacker.size(100_000, 2_000_000)));
   return Promise.resolve();
 };
 
