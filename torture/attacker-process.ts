@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Attacker, type Site } from "./attacker.ts";
 import { attacks, type AttackName } from "./attacks.ts";
 
-const LOOKED_UP_MS = 200;
+const LOOKED_UP_MS = 100;
 
 process.on("disconnect", () => process.exit());
 process.send?.("ready");

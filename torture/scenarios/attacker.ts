@@ -131,7 +131,7 @@ export const attacker: Scenario = {
     const chosen = chosenAttacks();
     for (const name of chosen ?? (world.long ? names : SHORT)) await suffer(name, [name], world.size(500, 8_000));
     const together = chosen ?? names;
-    if (together.length > 1) await suffer("all-together", together, world.size(4_000, 30_000));
+    if (together.length > 1) await suffer("all-together", together, world.size(2_500, 30_000));
     clearInterval(delivering);
     await world.arrival(MOST_LATENCY_MS);
     const obeyed = /(?!\n)\p{Cc}|\u202E/u.exec(daemon.text);
