@@ -23,9 +23,9 @@ export const truncateLoop: Attack = async (attacker) => {
   return Promise.resolve();
 };
 
-export const garbageFiles: Attack = (attacker) => makeFiles(attacker, attacker.size(2_000, 50_000), 0, "x\n");
+export const garbageFiles: Attack = (attacker) => makeFiles(attacker, attacker.size(500, 50_000), 0, "x\n");
 
-export const emptyFiles: Attack = (attacker) => makeFiles(attacker, attacker.size(5_000, 300_000), 1_000_000, "");
+export const emptyFiles: Attack = (attacker) => makeFiles(attacker, attacker.size(1_000, 300_000), 1_000_000, "");
 
 /** The next segments of those who deliver mail: in the long version for a year. */
 export const segmentsInAdvance: Attack = async (attacker) => {

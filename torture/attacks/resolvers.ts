@@ -32,7 +32,7 @@ export const endlessAnswers: Attack = async (attacker) => {
       setInterval(() => socket.destroyed || socket.write(smallValue(key)[at++ % smallValue(key).length] ?? ""), 50);
     }),
   ];
-  for (const resolver of resolvers) attacker.write(9_000, () => ({ resolver }));
+  for (const resolver of resolvers) attacker.write(attacker.size(3_000, 9_000), () => ({ resolver }));
 };
 
 /** More look-ups than may wait, of a resolver that never answers, and half of them will not be old for a year. */
@@ -47,7 +47,7 @@ export const silentResolver: Attack = async (attacker) => {
 /** It has just been started and knows nobody, whenever it is asked, so it is asked again. */
 export const youngResolver: Attack = async (attacker) => {
   const resolver = await attacker.memcached((socket) => socket.write("END\r\n"));
-  attacker.write(100_500, () => ({ resolver }));
+  attacker.write(attacker.size(9_000, 100_500), () => ({ resolver }));
 };
 
 /** Values of 8 MiB, records of one host with a name of 1 MB, records of as many hosts as there may be. */
@@ -56,7 +56,10 @@ export const hugeValues: Attack = async (attacker) => {
     Buffer.alloc(8 * MIB, 1),
     encodeResolverRecord([`tcp://${"a".repeat(1_000_000)}:1`]),
     encodeResolverRecord(
-      Array.from({ length: 100_000 }, (_, index) => `tcp://host-with-a-long-name-${index}.hang.test:1`),
+      Array.from(
+        { length: attacker.size(20_000, 100_000) },
+        (_, index) => `tcp://host-with-a-long-name-${index}.hang.test:1`,
+      ),
     ),
   ];
   const servers = await Promise.all(
