@@ -21,10 +21,13 @@ const CHUNK = 256 * 1024;
 const SEARCHED_PER_TURN = 64;
 /** Records of one segment that are read ahead of its backlog. */
 const MAX_AHEAD = 100_000;
+/** Lines that are no records, in one turn: each takes longer than a record, and all others wait meanwhile. Some 5 ms. */
+const MAX_MALFORMED_PER_TURN = 1_000;
 /** Malformed lines of one segment that are logged, and of all segments of one uid in an hour: it may make many. */
 const MAX_TOLD = 5;
 const MAX_TOLD_OF_UID = 50;
 const NEWLINE = 0x0a;
+const BRACE = 0x7b;
 /** How a record begins. A torn record has no newline, so the next one follows it on the same line. */
 const RECORD_START = Buffer.from('{"v":');
 
@@ -448,7 +451,9 @@ export class Tail {
     let at = 0;
     let passed = 0;
     const most = records.length + progress.writer.room;
-    while (at < read && progress.left === undefined && records.length < most) {
+    const mostMalformed = this.counters.malformed + MAX_MALFORMED_PER_TURN;
+    const mayGoOn = (): boolean => records.length < most && this.counters.malformed < mostMalformed;
+    while (at < read && progress.left === undefined && mayGoOn()) {
       if (from + at >= progress.takenAt) {
         // A line that goes on beyond it was not there when it was taken: then what comes after that is read again.
         const isTaken = from + at === progress.takenAt;
@@ -468,7 +473,7 @@ export class Tail {
       if (progress.left === undefined) at = end + 1;
     }
     this.#starts.finish();
-    const rest = records.length < most ? read - at : 0;
+    const rest = mayGoOn() ? read - at : 0;
     if (rest > MAX_LINE && progress.left === undefined) {
       if (!progress.skipping) this.#malformed(progress, from + at, `a line of more than ${MAX_LINE} bytes`);
       progress.skipping = true;
@@ -539,6 +544,10 @@ export class Tail {
   #parse(progress: Progress | undefined, offset: number, line: Buffer): MailboxEvent | undefined {
     if (line.length > MAX_LINE) {
       if (progress !== undefined) this.#malformed(progress, offset, `a line of more than ${MAX_LINE} bytes`);
+      return undefined;
+    }
+    if (line[0] !== BRACE) {
+      if (progress !== undefined) this.#malformed(progress, offset, "it does not begin with {");
       return undefined;
     }
     try {

@@ -23,7 +23,7 @@ import { afterEach, beforeEach, describe, it, type TestContext } from "node:test
 import fc from "fast-check";
 import type { MailboxEvent } from "../../src/events/event.ts";
 import type { EventRecord } from "../../src/journal/stretch.ts";
-import type { Tail } from "../../src/journal/tail.ts";
+import { Tail } from "../../src/journal/tail.ts";
 import { takeDescriptors } from "../helpers/descriptors.ts";
 import { line, NOT_ROOT, OWN_UID, segmentName, STRANGE_UID, TestJournal } from "../helpers/journal.ts";
 import { TestNameService } from "../helpers/name-service.ts";
@@ -370,6 +370,23 @@ describe("a segment that is not what it was", () => {
     await waitFor("the warning", () => reader.directory.segments.get(SEGMENT)?.size === 0);
     journal.append(SEGMENT, text);
     await waitFor("the record after", () => reader.users.includes("b"));
+  });
+
+  it("does not keep the reader from others for longer than a thousand lines of garbage take", async () => {
+    journal.append(segmentName(1), "x\n".repeat(10_000) + line({ user: "after" }));
+    const { tail } = await journal.read();
+    assert.deepEqual([tail.counters.malformed, tail.counters.records], [10_000, 1]);
+    const owners = await journal.open();
+    const again = new Tail(owners, undefined, () => undefined, journal.log);
+    const turns: number[] = [];
+    const records: EventRecord[] = [];
+    while (again.behind) {
+      const before = again.counters.malformed;
+      again.read(records);
+      turns.push(again.counters.malformed - before);
+    }
+    assert.deepEqual([Math.max(...turns), turns.length, records.length], [1_000, 11, 1]);
+    again.close();
   });
 
   it("cannot make the reader count what nobody will answer", async () => {
