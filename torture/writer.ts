@@ -1,4 +1,5 @@
-import { chownSync, closeSync, constants, fchmodSync, fstatSync, openSync, writeSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { chownSync, closeSync, constants, fchmodSync, fstatSync, lstatSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { BUCKET_SECONDS } from "../src/journal/segment.ts";
 import type { Tally } from "./tally.ts";
@@ -21,6 +22,7 @@ export class Writer {
   readonly #uid: number;
   readonly #bucketMs: number;
   readonly #clock: () => number;
+  readonly #ownName = randomBytes(8).toString("hex");
   #bytes = 0;
 
   constructor(journal: string, tally: Tally, options: WriterOptions = {}) {
@@ -68,26 +70,34 @@ export class Writer {
     const written: string[] = [];
     let deleted: boolean;
     do {
-      const name = join(this.#journal, `${Math.floor(this.#clock() / this.#bucketMs)}.${this.#uid}.ndjson`);
-      const segment = openSync(name, FLAGS, 0o640);
+      const { name, segment } = this.#open();
       try {
-        fchmodSync(segment, 0o640);
-        const { uid } = fstatSync(segment);
-        if (uid !== this.#uid && uid !== process.getuid?.()) {
-          // As the plugin, it writes to no file that somebody else has made, and what it had to say is not told.
-          for (const text of texts) text();
-          return;
-        }
-        if (uid !== this.#uid) chownSync(name, this.#uid, -1);
         for (let index = 0; index < texts.length; index++) {
           const text = (written[index] ??= texts[index]?.() ?? "");
           this.#bytes += writeSync(segment, text);
         }
         // Retention may have deleted it after it was opened.
-        deleted = fstatSync(segment).nlink === 0;
+        deleted = lstatSync(name, { throwIfNoEntry: false })?.ino !== fstatSync(segment).ino;
       } finally {
         closeSync(segment);
       }
     } while (deleted);
+  }
+
+  /** As the plugin, it writes to no file that somebody else has made: it takes a name that nobody can have made before. */
+  #open(): { name: string; segment: number } {
+    const usual = `${Math.floor(this.#clock() / this.#bucketMs)}.${this.#uid}`;
+    for (const file of [usual, `${usual}.${this.#ownName}`]) {
+      const name = join(this.#journal, `${file}.ndjson`);
+      const segment = openSync(name, FLAGS, 0o640);
+      const { uid } = fstatSync(segment);
+      if (uid === this.#uid || uid === process.getuid?.()) {
+        fchmodSync(segment, 0o640);
+        if (uid !== this.#uid) chownSync(name, this.#uid, -1);
+        return { name, segment };
+      }
+      closeSync(segment);
+    }
+    throw new Error("somebody else has made a file of a random name");
   }
 }

@@ -32,7 +32,12 @@ export const segmentsInAdvance: Attack = async (attacker) => {
   const { mailUid } = attacker.site;
   const count = attacker.size(1_000, 52_560);
   for (let ahead = 1; ahead <= count; ahead++) {
-    make(attacker.path(attacker.bucket + ahead, mailUid), "");
+    try {
+      make(attacker.path(attacker.bucket + ahead, mailUid), "");
+    } catch (error) {
+      // Those who deliver have made it before, and the kernel lets nobody else open it.
+      if ((error as NodeJS.ErrnoException).code !== "EACCES") throw error;
+    }
     if (ahead % AT_ONCE === 0) await delay(1);
   }
 };
