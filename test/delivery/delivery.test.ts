@@ -5,10 +5,11 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import fc from "fast-check";
 import { Delivery } from "../../src/delivery/delivery.ts";
 import type { Answers, Destination, EventRecord } from "../../src/delivery/destination.ts";
-import type { MailboxEvent } from "../../src/events/event.ts";
+import { parseRecord, type MailboxEvent } from "../../src/events/event.ts";
 import type { JournalDirectory } from "../../src/journal/directory.ts";
 import { FakeDestination } from "../helpers/fake-destination.ts";
 import { line, segmentName, TestJournal } from "../helpers/journal.ts";
+import { anyRecord } from "../helpers/records.ts";
 import { waitFor } from "../helpers/wait.ts";
 
 const SEGMENT = segmentName(100);
@@ -41,6 +42,7 @@ interface Started {
 async function start(
   wants: (event: MailboxEvent) => boolean = () => true,
   prepare: (destination: FakeDestination) => void = () => {},
+  { wholeRecords = false } = {},
 ): Promise<Started> {
   let destination: FakeDestination | undefined;
   const make = (answers: Answers): Destination => {
@@ -48,7 +50,7 @@ async function start(
     prepare(destination);
     return destination;
   };
-  const settings = { name: "test", type: "fake", cursorFile, wants, wholeRecords: false };
+  const settings = { name: "test", type: "fake", cursorFile, wants, wholeRecords };
   const delivery = await Delivery.start(settings, directory, make, journal.log);
   assert.ok(destination !== undefined);
   running.add(delivery);
@@ -412,3 +414,23 @@ function savedOffset(): number | undefined {
     return undefined;
   }
 }
+
+describe("whole records", () => {
+  it("have every field that was recorded, each time, and the scanner's fields are the same in both", async () => {
+    const records = fc.sample(anyRecord, { numRuns: 2_000, seed: 7 });
+    const lines = records.map((record) => JSON.stringify(record));
+    journal.append(SEGMENT, lines.map((text) => `${text}\n`).join(""));
+    const whole = await start(undefined, undefined, { wholeRecords: true });
+    const scanned = await start();
+    await given(whole.destination, records.length);
+    await given(scanned.destination, records.length);
+    const kept = ["ts", "event", "user", "mailbox", "sep", "uids", "cn", "backend", "resolver"] as const;
+    for (const [index, text] of lines.entries()) {
+      const wanted = parseRecord(text);
+      assert.deepEqual(whole.destination.given[index]?.event, wanted);
+      const few = scanned.destination.given[index]?.event as Partial<Record<string, unknown>> | undefined;
+      for (const field of kept)
+        assert.deepEqual(few?.[field], (wanted as unknown as Record<string, unknown>)[field], text);
+    }
+  });
+});
