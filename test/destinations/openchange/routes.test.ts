@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import type { LookupEvents } from "../../../src/destinations/openchange/lookups.ts";
 import { Routes } from "../../../src/destinations/openchange/routes.ts";
+import { Zone } from "../../../src/destinations/openchange/zone.ts";
 import type { MailboxEvent } from "../../../src/events/event.ts";
 import type { Writer } from "../../../src/journal/writer.ts";
 import { NameLookups } from "../../../src/name-lookups.ts";
@@ -15,9 +16,8 @@ const stranger = (index: number): Writer => writerOf(STRANGE_UID + index);
 /** The string of a memcached; nobody connects to it before something is looked up. */
 const server = (index: number): string => `--SERVER=127.0.0.1:${2000 + index}`;
 
-let routes: Routes;
-beforeEach(() => {
-  routes = new Routes(
+const newRoutes = (): Routes =>
+  new Routes(
     {
       resolver: CONFIGURED,
       resolvers: [LISTED],
@@ -29,6 +29,10 @@ beforeEach(() => {
     {} as LookupEvents,
     () => "",
   );
+
+let routes: Routes;
+beforeEach(() => {
+  routes = newRoutes();
 });
 afterEach(() => routes.close());
 
@@ -82,6 +86,31 @@ describe("resolver strings of records", () => {
     assert.throws(() => serverOf(server(8), stranger(8), 59_000), { code: "ERR_RESOLVERS" });
     assert.equal(serverOf(server(8), stranger(8), 61_000), "127.0.0.1:2008");
     assert.equal(serverOf(server(0), stranger(1), 61_000), "127.0.0.1:2000", "the one that was named is still there");
+  });
+
+  it("are closed when nobody names them for ten minutes, those of the configuration never", (t) => {
+    routes.close();
+    t.mock.timers.enable({ apis: ["setInterval"] });
+    let now = 0;
+    t.mock.method(performance, "now", () => now);
+    const closed: string[] = [];
+    t.mock.method(Zone.prototype, "close", function (this: Zone) {
+      closed.push(this.resolver.pool.servers[0]?.name ?? "");
+    });
+    routes = newRoutes();
+    serverOf(undefined, trusted);
+    serverOf(server(1), trusted);
+    serverOf(server(2), stranger(0));
+    now = 9 * 60_000;
+    serverOf(server(2), stranger(0), now);
+    t.mock.timers.tick(60_000);
+    assert.deepEqual(closed, []);
+    now = 11 * 60_000;
+    t.mock.timers.tick(60_000);
+    assert.deepEqual(closed, ["127.0.0.1:2001"]);
+    now = 20 * 60_000;
+    t.mock.timers.tick(60_000);
+    assert.deepEqual(closed, ["127.0.0.1:2001", "127.0.0.1:2002"]);
   });
 
   it("take no place when they are faulty", () => {
