@@ -52,8 +52,3 @@ export function writeRecords(path: string, options: RecordsOptions): number {
   }
   return bytes;
 }
-
-/** `<bucket>.<uid>.ndjson`, `age` buckets before the present one. */
-export function segmentName(uid: number, age = 0): string {
-  return `${Math.floor(Date.now() / 600_000) - age}.${uid}.ndjson`;
-}

@@ -10,6 +10,7 @@ import { makeWorkspace, newMailBytes, startDaemon, type RunningDaemon } from "./
 import { freePort } from "./helpers/ports.ts";
 import { waitFor } from "./helpers/wait.ts";
 import { destinationStatus, type OpenChangeStatus } from "./helpers/status.ts";
+import { bucketAt, segmentName } from "./helpers/segments.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -58,7 +59,7 @@ async function host(t: TestContext): Promise<Host> {
     },
     deliver(uid) {
       const now = Date.now() + ahead;
-      const name = `${Math.floor(now / 600_000)}.${process.getuid?.() ?? 0}.ndjson`;
+      const name = segmentName(bucketAt(now));
       const record = { v: 1, ts: now * 1_000, event: "MessageNew", user: "jdoe", mailbox: "INBOX", sep: "/" };
       appendFileSync(join(workspace.journal, name), `${JSON.stringify({ ...record, uids: String(uid) })}\n`);
     },

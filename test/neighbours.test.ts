@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
-import { appendFileSync, chownSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { once } from "node:events";
-import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { Resolver } from "../src/index.ts";
 import { encodeHandshake } from "../src/protocols/sp/handshake.ts";
@@ -14,6 +12,7 @@ import { makeWorkspace, startDaemon, type RunningDaemon } from "./helpers/ocnoti
 import { freePort } from "./helpers/ports.ts";
 import { waitFor } from "./helpers/wait.ts";
 import { destinationStatus, type OpenChangeStatus } from "./helpers/status.ts";
+import { appendAs } from "./helpers/segments.ts";
 
 /** Users of the system: each speaks for himself alone. */
 const USERS = { mallory: STRANGE_UID, anna: STRANGE_UID + 1, bob: STRANGE_UID + 2 } as const;
@@ -56,10 +55,9 @@ async function world(t: TestContext, destination: Record<string, unknown> = {}):
   const write: World["write"] = (user, ...records) => {
     if (user === "jdoe") return workspace.write(...records);
     const uid = USERS[user];
-    const file = join(workspace.journal, `${Math.floor(Date.now() / 600_000)}.${uid}.ndjson`);
     const common = { v: 1, ts: Date.now() * 1_000, event: "MessageNew", user, mailbox: "INBOX", sep: "/", uids: "1" };
-    appendFileSync(file, records.map((record) => `${JSON.stringify({ ...common, ...record })}\n`).join(""));
-    chownSync(file, uid, uid);
+    const lines = records.map((record) => `${JSON.stringify({ ...common, ...record })}\n`);
+    appendAs(uid, workspace.journal, lines.join(""));
   };
   return {
     memcached,

@@ -7,6 +7,7 @@ import { resolverKey } from "../src/destinations/openchange/resolver.ts";
 import { BUCKET_SECONDS } from "../src/journal/segment.ts";
 import { parseConfigString } from "../src/protocols/memcached/config-string.ts";
 import { MemcachedPool } from "../src/protocols/memcached/pool.ts";
+import { segmentName } from "../test/helpers/segments.ts";
 
 const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
 
@@ -45,7 +46,7 @@ export class Attacker {
   }
 
   path(bucket: number, uid = this.site.uid): string {
-    return join(this.site.journal, `${bucket}.${uid}.ndjson`);
+    return join(this.site.journal, segmentName(bucket, uid));
   }
 
   /** The bucket of the time. */

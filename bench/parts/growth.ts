@@ -1,7 +1,8 @@
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startDaemon, type Daemon } from "../daemon.ts";
-import { segmentName, writeRecords } from "../journal.ts";
+import { writeRecords } from "../journal.ts";
+import { bucketAt, segmentName } from "../../test/helpers/segments.ts";
 import { thousands, type Bench, type Part, type PartResult, type Row } from "../part.ts";
 import { register, spread, startHosts, startResolver, type Hosts } from "../peers.ts";
 import { plot } from "../plot.ts";
@@ -68,7 +69,7 @@ async function measure(point: Point): Promise<number> {
   const before = (await hosts.ask()).messages;
   const cpu = cpuSeconds(daemon.pid);
   // Another name each time: a file that is back before anybody looked has never been away.
-  const name = join(site.journal, segmentName(process.getuid?.() ?? 0, 1_000 - site.fed++));
+  const name = join(site.journal, segmentName(bucketAt() - 1_000 + site.fed++));
   const start = nowNs();
   renameSync(segment, name);
   site.held = { name, segment };

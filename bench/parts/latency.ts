@@ -2,7 +2,8 @@ import { chmodSync, chownSync, mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { startDovecot } from "../../test/helpers/dovecot.ts";
 import { startDaemon } from "../daemon.ts";
-import { segmentName, writeRecords } from "../journal.ts";
+import { writeRecords } from "../journal.ts";
+import { bucketAt, segmentName } from "../../test/helpers/segments.ts";
 import { LmtpClient, type Delivered } from "../lmtp.ts";
 import { ms, thousands, type Bench, type Part, type PartResult, type Row } from "../part.ts";
 import { register, spread, startResolver, startSinks, together, type Counted, type Sink } from "../peers.ts";
@@ -153,7 +154,7 @@ async function duringBacklog(
   ).then(together);
   const start = nowNs();
   // Older than what Dovecot writes now, so that what is fresh comes behind it.
-  renameSync(staging, join(journal, segmentName(uid, 2)));
+  renameSync(staging, join(journal, segmentName(bucketAt() - 2, uid)));
   const delivered = await client.deliver(count, FRESH_USER, { intervalUs: INTERVAL_US, patienceMs: PATIENCE_MS });
   const { last, messages } = await counted;
   if (messages !== records) throw new Error(`${records - messages} messages of the backlog were lost`);

@@ -2,7 +2,8 @@ import { appendFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { startDaemon } from "../daemon.ts";
-import { recordLine, segmentName } from "../journal.ts";
+import { recordLine } from "../journal.ts";
+import { segmentName } from "../../test/helpers/segments.ts";
 import { signed, thousands, type Bench, type Part, type PartResult } from "../part.ts";
 import { register, spread, startHosts, startResolver } from "../peers.ts";
 import { cpuSeconds, mostOpenFiles, nowNs, residentMiB } from "../process.ts";
@@ -44,7 +45,7 @@ async function run(bench: Bench): Promise<PartResult> {
   const write = (count: number): void => {
     let lines = "";
     for (let i = 0; i < count; i++) lines += recordLine(written++, options);
-    appendFileSync(join(journal, segmentName(process.getuid?.() ?? 0)), lines);
+    appendFileSync(join(journal, segmentName()), lines);
   };
   const arrived = (): Promise<boolean> => hosts.ask().then(({ messages }) => messages >= written);
 

@@ -4,7 +4,8 @@ import { appendFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { startDaemon } from "../daemon.ts";
-import { recordLine, segmentName, userName } from "../journal.ts";
+import { recordLine, userName } from "../journal.ts";
+import { segmentName } from "../../test/helpers/segments.ts";
 import { percent, type Bench, type Part, type PartResult } from "../part.ts";
 import { register, startResolver, startSinks, type Counted } from "../peers.ts";
 import { cpuSeconds, nowNs } from "../process.ts";
@@ -61,7 +62,7 @@ async function idleCpu(bench: Bench): Promise<{ cpuSeconds: number; seconds: num
   const daemon = await startDaemon({ folder, resolver: memcached.config });
   bench.atEnd(() => daemon.stop("SIGKILL"));
   const counted = sink.program.ask<Counted>("1 10000");
-  appendFileSync(join(folder, "journal", segmentName(process.getuid?.() ?? 0)), recordLine(0, { users: 1 }));
+  appendFileSync(join(folder, "journal", segmentName()), recordLine(0, { users: 1 }));
   if ((await counted).messages !== 1) throw new Error("no notification came");
   await daemon.settled();
   await delay(1_000);

@@ -1,7 +1,8 @@
 import { mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { startDaemon, type Daemon } from "../daemon.ts";
-import { segmentName, writeRecords } from "../journal.ts";
+import { writeRecords } from "../journal.ts";
+import { bucketAt, segmentName } from "../../test/helpers/segments.ts";
 import { thousands, type Bench, type Part, type PartResult } from "../part.ts";
 import { register, spread, startResolver, startSinks, together, type Counted, type Sink } from "../peers.ts";
 import { built, cpuSeconds, nowNs, Program, SENDER_CORE } from "../process.ts";
@@ -57,7 +58,7 @@ export async function setUp(bench: Bench, nodeArgs: readonly string[] = []): Pro
 export async function daemonRound(line: Line, round: number): Promise<Round> {
   const { daemon, sinks, staging, journal, records } = line;
   // Another name each time: a file that is back before anybody looked has never been away.
-  const name = join(journal, segmentName(process.getuid?.() ?? 0, 1_000 - round));
+  const name = join(journal, segmentName(bucketAt() - 1_000 + round));
   const expected = expectShares(sinks, records);
   const cpu = cpuSeconds(daemon.pid);
   const start = nowNs();

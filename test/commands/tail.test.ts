@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { chownSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { CLI, makeWorkspace, ocnotify, startProgram, type Workspace } from "../helpers/ocnotify.ts";
 import { waitFor } from "../helpers/wait.ts";
+import { appendAs } from "../helpers/segments.ts";
 
 const isRoot = process.getuid?.() === 0;
 
@@ -140,7 +141,6 @@ describe("ocnotify tail", { concurrency: 4 }, () => {
     { skip: !isRoot && "only root can give a file away" },
     async (t) => {
       const workspace = world(t);
-      const segment = join(workspace.journal, `${Math.floor(Date.now() / 600_000)}.61234.ndjson`);
       const record = {
         v: 1,
         ts: Date.now() * 1_000,
@@ -150,8 +150,7 @@ describe("ocnotify tail", { concurrency: 4 }, () => {
         sep: "/",
         uids: "7",
       };
-      writeFileSync(segment, `${JSON.stringify(record)}\n`);
-      chownSync(segment, 61_234, 61_234);
+      appendAs(61_234, workspace.journal, `${JSON.stringify(record)}\n`);
       const unknown = await ocnotify(["tail", "--journal", workspace.journal, "--no-follow", "--since", "1h"]);
       assert.deepEqual([unknown.code, unknown.stdout], [0, ""]);
       assert.match(unknown.stderr, /not believed: uid 61234 wrote of user jdoe/);
@@ -166,7 +165,6 @@ describe("ocnotify tail", { concurrency: 4 }, () => {
     { skip: !isRoot && "only root can give a file away" },
     async (t) => {
       const workspace = world(t);
-      const segment = join(workspace.journal, `${Math.floor(Date.now() / 600_000)}.65534.ndjson`);
       const record = {
         v: 1,
         ts: Date.now() * 1_000,
@@ -176,8 +174,7 @@ describe("ocnotify tail", { concurrency: 4 }, () => {
         sep: "/",
         uids: "7",
       };
-      writeFileSync(segment, `${JSON.stringify(record)}\n`);
-      chownSync(segment, 65_534, 65_534);
+      appendAs(65_534, workspace.journal, `${JSON.stringify(record)}\n`);
       assert.deepEqual(await printed(workspace), ["7"]);
     },
   );

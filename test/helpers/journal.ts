@@ -11,9 +11,9 @@ import type { Segment } from "../../src/journal/segment.ts";
 import { Tail } from "../../src/journal/tail.ts";
 import { Writer } from "../../src/journal/writer.ts";
 import type { Logger } from "../../src/log.ts";
+import { OWN_UID, segmentName } from "./segments.ts";
 
-/** The uid that the test's files belong to. */
-export const OWN_UID = process.getuid?.() ?? 0;
+export { OWN_UID, segmentName } from "./segments.ts";
 
 /** A uid that is certainly not this process's own, and has no name in the system. */
 export const STRANGE_UID = 61_234;
@@ -39,11 +39,6 @@ function collectLog(): { log: Logger; lines: LogLine[] } {
 export function line(fields: Record<string, unknown> = {}): string {
   const record = { v: 1, ts: 1, event: "MessageNew", user: "jdoe", mailbox: "INBOX", sep: "/", ...fields };
   return `${JSON.stringify(record)}\n`;
-}
-
-/** `<bucket>.<uid>.ndjson` */
-export function segmentName(bucket: number, uid = OWN_UID): string {
-  return `${bucket}.${uid}.ndjson`;
 }
 
 /** A segment of which there is no file. */

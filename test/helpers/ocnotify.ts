@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { stringify } from "yaml";
 import { waitFor } from "./wait.ts";
+import { segmentName } from "./segments.ts";
 
 /** The program as `make build` leaves it. */
 export const CLI = resolve(import.meta.dirname, "../../dist/cli.js");
@@ -195,7 +196,7 @@ export function makeWorkspace(): Workspace {
   const folder = mkdtempSync(join(tmpdir(), "ocnotify-test-"));
   const journal = join(folder, "journal");
   mkdirSync(journal);
-  const segment = join(journal, `${Math.floor(Date.now() / 600_000)}.${process.getuid?.() ?? 0}.ndjson`);
+  const segment = join(journal, segmentName());
   const common = { v: 1, event: "MessageNew", user: "jdoe", mailbox: "INBOX", sep: "/", uids: "1" };
   const writeRaw = (bytes: string | Buffer): void => appendFileSync(segment, bytes);
   return {

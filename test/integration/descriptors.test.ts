@@ -9,6 +9,7 @@ import { startMemcached } from "../helpers/memcached.ts";
 import { makeWorkspace, startDaemon } from "../helpers/ocnotify.ts";
 import { freePort } from "../helpers/ports.ts";
 import { waitFor } from "../helpers/wait.ts";
+import { bucketAt, segmentName } from "../helpers/segments.ts";
 
 /** As few as a daemon can live with. */
 const LIMIT = 96;
@@ -31,11 +32,13 @@ describe("a daemon short of descriptors", () => {
     const hosts = Array.from({ length: HOSTS }, (_, n) => `tcp://127.0.1.${n + 1}:${port}`);
     for (const host of hosts) await resolver.register("jdoe", host);
 
-    const bucket = Math.floor(Date.now() / 600_000);
+    const bucket = bucketAt();
     for (let n = 0; n < SEGMENTS; n++) {
       const record = { v: 1, ts: Date.now() * 1_000, event: "MessageNew", user: "jdoe", mailbox: "INBOX", sep: "/" };
-      const name = `${bucket - n}.${process.getuid?.() ?? 0}.ndjson`;
-      appendFileSync(join(workspace.journal, name), `${JSON.stringify({ ...record, uids: String(n + 1) })}\n`);
+      appendFileSync(
+        join(workspace.journal, segmentName(bucket - n)),
+        `${JSON.stringify({ ...record, uids: String(n + 1) })}\n`,
+      );
     }
     const config = workspace.configFile({
       journal: { directory: workspace.journal },

@@ -8,12 +8,13 @@ import { startMemcached } from "../helpers/memcached.ts";
 import { makeWorkspace, ocnotify, startDaemon, type RunningDaemon, type Workspace } from "../helpers/ocnotify.ts";
 import { waitFor } from "../helpers/wait.ts";
 import { destinationStatus, type OpenChangeStatus } from "../helpers/status.ts";
+import { bucketAt, segmentName } from "../helpers/segments.ts";
 
 const NOT_ROOT = process.getuid?.() !== 0 && "only root can give a file to another user";
 /** Uids that this system does not know. */
 const MAIL_UID = 61_234;
 const OTHER_UID = 61_235;
-const BUCKET = Math.floor(Date.now() / 600_000);
+const BUCKET = bucketAt();
 
 interface World {
   readonly workspace: Workspace;
@@ -55,7 +56,7 @@ async function world(t: TestContext): Promise<World> {
       return daemon;
     },
     segment(uid, text, named = uid) {
-      const path = join(directory, `${BUCKET}.${named}.ndjson`);
+      const path = join(directory, segmentName(BUCKET, named));
       appendFileSync(path, text);
       chownSync(path, uid, uid);
       return path;
@@ -94,7 +95,7 @@ describe("what is not read and what is lost", { concurrency: 2, skip: NOT_ROOT }
     const w = await world(t);
     const config = w.config({ mail_users: [] });
     w.segment(OTHER_UID, record("container"), 5000);
-    symlinkSync("/etc/passwd", join(w.workspace.journal, `${BUCKET}.5001.ndjson`));
+    symlinkSync("/etc/passwd", join(w.workspace.journal, segmentName(BUCKET, 5001)));
     w.segment(MAIL_UID, record("left") + record("left too"));
     w.workspace.writeRaw("garbage\n");
     w.workspace.writeRaw(`${"x".repeat(70_000)}\n`);

@@ -30,6 +30,7 @@ import {
 } from "../helpers/dovecot.ts";
 import { Reader, TestJournal } from "../helpers/journal.ts";
 import { waitFor } from "../helpers/wait.ts";
+import { bucketAt, segmentName } from "../helpers/segments.ts";
 
 const PLUGIN = resolve(import.meta.dirname, "../../plugin");
 const HARNESS = join(PLUGIN, "build/journal-harness");
@@ -82,7 +83,7 @@ describe("writers of many uids at once", () => {
     async () => {
       dovecot.clearJournal();
       const now = Math.floor(Date.now() / 600_000);
-      const made = users.flatMap(({ uid: owner }) => [now, now + 1].map((bucket) => `${bucket}.${owner}.ndjson`));
+      const made = users.flatMap(({ uid: owner }) => [now, now + 1].map((bucket) => segmentName(bucket, owner)));
       for (const name of made) {
         writeFileSync(join(dovecot.journalDir, name), "");
         chownSync(join(dovecot.journalDir, name), 64_099, 64_099);
@@ -170,7 +171,7 @@ async function appendAsNobody(journal: string): Promise<CommandResult> {
 
 describe("the journal's writer", () => {
   let folder = "";
-  const segment = (owner = uid): string => join(folder, `${Math.floor(Date.now() / 600_000)}.${owner}.ndjson`);
+  const segment = (owner = uid): string => join(folder, segmentName(bucketAt(), owner));
   /** Appends three records, numbered from 0. */
   const append = async (condition: string): Promise<CommandResult> => run(HARNESS, [folder, condition]);
   const numbers = (): unknown[] => readJournal(folder).map(({ n }) => n);

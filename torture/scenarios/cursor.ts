@@ -2,9 +2,9 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, rmSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { loadCursor } from "../../src/journal/cursor.ts";
-import { BUCKET_SECONDS } from "../../src/journal/segment.ts";
 import type { Scenario } from "../scenario.ts";
 import { isRoot, must, usersNamed } from "../world.ts";
+import { bucketAt, segmentName } from "../../test/helpers/segments.ts";
 
 export const cursorKill: Scenario = {
   name: "cursor",
@@ -18,9 +18,9 @@ export const cursorKill: Scenario = {
     await world.register();
     world.configure();
     // Many segments make a cursor that takes a while to be written.
-    const bucket = Math.floor(Date.now() / 1000 / BUCKET_SECONDS);
+    const bucket = bucketAt();
     for (let index = 1; index <= world.size(1_000, 5_000); index++) {
-      writeFileSync(join(world.journal, `${bucket - index}.${process.getuid?.() ?? 0}.ndjson`), "");
+      writeFileSync(join(world.journal, segmentName(bucket - index)), "");
     }
     mkdirSync(world.stateDir, { recursive: true });
     const file = join(world.stateDir, "openchange.cursor");

@@ -1,4 +1,4 @@
-import { closeSync, chownSync, openSync, writeFileSync, writeSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Proxy, type ProxyMode } from "../proxy.ts";
@@ -8,6 +8,7 @@ import type { Scenario } from "../scenario.ts";
 import { isRoot, must, usersNamed, WRITER_UID, type World } from "../world.ts";
 import { Writer } from "../writer.ts";
 import { freePort } from "../../test/helpers/ports.ts";
+import { appendAs } from "../../test/helpers/segments.ts";
 
 const SET_CLOCK = resolve(import.meta.dirname, "../../test/helpers/set-clock.mjs");
 /** Short, so that there are many segments, and none of them is near the time: the daemon may delete all but those in use. */
@@ -226,13 +227,8 @@ async function pause({ random }: World, host: NnReceiver): Promise<void> {
 /** A uid that is trusted by nobody writes of somebody else. */
 function lie(world: World, user: string): void {
   if (!isRoot) return;
-  const bucket = Math.floor(Date.now() / 1_000 / BUCKET_SECONDS);
-  const name = join(world.journal, `${bucket}.${HOSTILE_UID}.ndjson`);
-  const segment = openSync(name, "a", 0o640);
-  chownSync(name, HOSTILE_UID, -1);
   const record = { v: 1, ts: Date.now() * 1_000, event: "MessageNew", user, mailbox: "lie", sep: "/", uids: "666" };
-  writeSync(segment, `${JSON.stringify(record)}\n`);
-  closeSync(segment);
+  appendAs(HOSTILE_UID, world.journal, `${JSON.stringify(record)}\n`);
 }
 
 /** The clock of the daemon and of the writers. */
