@@ -17,6 +17,9 @@ static const struct setting_define openchange_setting_defines[] = {
 	DEF(openchange_journal),
 	DEF(openchange_events),
 	DEF(openchange_fields),
+	DEF(ocnotify_journal),
+	DEF(ocnotify_events),
+	DEF(ocnotify_fields),
 	SETTING_DEFINE_LIST_END
 };
 
@@ -28,6 +31,9 @@ static const struct openchange_settings openchange_default_settings = {
 	.openchange_journal = "",
 	.openchange_events = "",
 	.openchange_fields = "",
+	.ocnotify_journal = "",
+	.ocnotify_events = "",
+	.ocnotify_fields = "",
 };
 
 const struct setting_parser_info openchange_setting_parser_info = {

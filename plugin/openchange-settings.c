@@ -41,7 +41,13 @@ static const struct word field_words[] = {
 	{ "from", FIELD_FROM },
 	{ "subject", FIELD_SUBJECT },
 	{ "flags", FIELD_FLAGS },
+	{ "snippet", FIELD_SNIPPET },
 	{ NULL, 0 }
+};
+
+/* A setting under the name that the operator has written. */
+struct setting {
+	const char *name, *value;
 };
 
 enum setting_id {
@@ -70,7 +76,7 @@ openchange_settings_read(struct mail_user *user,
 	if (settings_get(user->event, &openchange_setting_parser_info, 0,
 			 &set, &error) < 0) {
 		if ((settings_logged & SETTING_ALL) == 0) {
-			e_error(user->event, "openchange: %s. Install "
+			e_error(user->event, "ocnotify: %s. Install "
 				"lib20_openchange_settings.so in the settings "
 				"folder beside the plugin. Mailbox changes "
 				"are not notified until this is repaired",
@@ -86,6 +92,9 @@ openchange_settings_read(struct mail_user *user,
 	set_r->openchange_journal = t_strdup(set->openchange_journal);
 	set_r->openchange_events = t_strdup(set->openchange_events);
 	set_r->openchange_fields = t_strdup(set->openchange_fields);
+	set_r->ocnotify_journal = t_strdup(set->ocnotify_journal);
+	set_r->ocnotify_events = t_strdup(set->ocnotify_events);
+	set_r->ocnotify_fields = t_strdup(set->ocnotify_fields);
 	settings_free(set);
 	return TRUE;
 }
@@ -110,10 +119,48 @@ openchange_settings_read(struct mail_user *user,
 	set_r->openchange_journal = setting_get(user, "openchange_journal");
 	set_r->openchange_events = setting_get(user, "openchange_events");
 	set_r->openchange_fields = setting_get(user, "openchange_fields");
+	set_r->ocnotify_journal = setting_get(user, "ocnotify_journal");
+	set_r->ocnotify_events = setting_get(user, "ocnotify_events");
+	set_r->ocnotify_fields = setting_get(user, "ocnotify_fields");
 	return TRUE;
 }
 
 #endif
+
+static bool userdb_has(struct mail_user *user, const char *name)
+{
+	const char *const *field = user->userdb_fields;
+	size_t len = strlen(name);
+
+	for (; field != NULL && *field != NULL; field++) {
+		if (strncmp(*field, name, len) == 0 && (*field)[len] == '=')
+			return TRUE;
+	}
+	return FALSE;
+}
+
+/* ocnotify_* goes before openchange_*, unless the userdb has openchange_* for
+   this user and not ocnotify_*: what holds for one user goes before what holds
+   for all. */
+static struct setting
+setting_choose(struct mail_user *user,
+	       const char *ocnotify_name, const char *ocnotify_value,
+	       const char *openchange_name, const char *openchange_value)
+{
+	struct setting ocnotify = { ocnotify_name, ocnotify_value };
+	struct setting openchange = { openchange_name, openchange_value };
+
+	if (*openchange_value == '\0')
+		return ocnotify;
+	if (*ocnotify_value == '\0')
+		return openchange;
+	return userdb_has(user, openchange_name) &&
+		!userdb_has(user, ocnotify_name) ? openchange : ocnotify;
+}
+
+#define SETTING_CHOOSE(user, set, name) \
+	setting_choose(user, "ocnotify_"#name, (set)->ocnotify_##name, \
+		       "openchange_"#name, (set)->openchange_##name)
 
 static bool
 setting_invalid(struct mail_user *user, enum setting_id id, const char *name,
@@ -121,7 +168,7 @@ setting_invalid(struct mail_user *user, enum setting_id id, const char *name,
 {
 	if ((settings_logged & id) == 0) {
 		e_error(openchange_user_event(user),
-			"openchange: Invalid %s = \"%s\": %s. "
+			"ocnotify: Invalid %s = \"%s\": %s. "
 			"Mailbox changes are not notified until this is "
 			"repaired; mail is not affected "
 			"(logged once per process)", name, value, allowed);
@@ -165,20 +212,22 @@ static const char *words_join(const struct word *words)
 }
 
 static bool
-words_parse(struct mail_user *user, enum setting_id id, const char *name,
-	    const char *value, const struct word *words, unsigned int *bits_r)
+words_parse(struct mail_user *user, enum setting_id id,
+	    const struct setting *set, const struct word *words,
+	    unsigned int *bits_r)
 {
 	const char *const *list;
 	unsigned int i;
 
 	*bits_r = 0;
-	for (list = t_strsplit_spaces(value, " ,\t"); *list != NULL; list++) {
+	list = t_strsplit_spaces(set->value, " ,\t");
+	for (; *list != NULL; list++) {
 		for (i = 0; words[i].name != NULL; i++) {
 			if (strcmp(words[i].name, *list) == 0)
 				break;
 		}
 		if (words[i].name == NULL) {
-			return setting_invalid(user, id, name, value,
+			return setting_invalid(user, id, set->name, set->value,
 				t_strdup_printf("\"%s\" is none of: %s",
 						*list, words_join(words)));
 		}
@@ -192,6 +241,7 @@ openchange_settings_check(struct mail_user *user,
 			  const struct openchange_settings *set,
 			  struct openchange_config *config)
 {
+	struct setting chosen;
 	unsigned int bits;
 
 	if (!setting_check_text(user, SETTING_RESOLVER, "openchange_resolver",
@@ -206,24 +256,23 @@ openchange_settings_check(struct mail_user *user,
 			set->openchange_cn, "must be username or email");
 	}
 
-	config->journal = DEFAULT_JOURNAL;
-	if (*set->openchange_journal != '\0') {
-		if (*set->openchange_journal != '/') {
-			return setting_invalid(user, SETTING_JOURNAL,
-				"openchange_journal", set->openchange_journal,
-				"must be the absolute path of a directory");
-		}
-		config->journal = p_strdup(user->pool,
-					   set->openchange_journal);
+	chosen = SETTING_CHOOSE(user, set, journal);
+	if (*chosen.value != '\0' && *chosen.value != '/') {
+		return setting_invalid(user, SETTING_JOURNAL, chosen.name,
+			chosen.value,
+			"must be the absolute path of a directory");
 	}
+	config->journal = *chosen.value == '\0' ? DEFAULT_JOURNAL :
+		p_strdup(user->pool, chosen.value);
+	config->journal_setting = chosen.name;
 
-	if (!words_parse(user, SETTING_EVENTS, "openchange_events",
-			 set->openchange_events, event_words, &bits))
+	chosen = SETTING_CHOOSE(user, set, events);
+	if (!words_parse(user, SETTING_EVENTS, &chosen, event_words, &bits))
 		return FALSE;
 	config->events = bits != 0 ? bits : UINT_MAX;
 
-	if (!words_parse(user, SETTING_FIELDS, "openchange_fields",
-			 set->openchange_fields, field_words, &bits))
+	chosen = SETTING_CHOOSE(user, set, fields);
+	if (!words_parse(user, SETTING_FIELDS, &chosen, field_words, &bits))
 		return FALSE;
 	config->fields = bits != 0 ? bits : DEFAULT_FIELDS;
 	return TRUE;

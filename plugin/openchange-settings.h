@@ -14,6 +14,9 @@ struct openchange_settings {
 	const char *openchange_journal;
 	const char *openchange_events;
 	const char *openchange_fields;
+	const char *ocnotify_journal;
+	const char *ocnotify_events;
+	const char *ocnotify_fields;
 };
 
 /* In the words of the mail_log plugin, and the two that it has not. */
@@ -38,12 +41,15 @@ enum openchange_field {
 	FIELD_SIZE	= 0x08,
 	FIELD_FROM	= 0x10,
 	FIELD_SUBJECT	= 0x20,
-	FIELD_FLAGS	= 0x40
+	FIELD_FLAGS	= 0x40,
+	FIELD_SNIPPET	= 0x80
 };
 
 /* What the settings mean for one user. */
 struct openchange_config {
 	const char *journal;
+	/* The setting that says so: for log lines. */
+	const char *journal_setting;
 	enum openchange_event events;
 	enum openchange_field fields;
 	const char *tail;

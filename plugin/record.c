@@ -79,6 +79,7 @@ append_record(string_t *dest, const struct record_batch *batch,
 	append_string(dest, "messageId", rec->message_id);
 	append_string(dest, "from", rec->from);
 	append_string(dest, "subject", rec->subject);
+	append_string(dest, "snippet", rec->snippet);
 	str_append(dest, batch->config->tail);
 }
 
@@ -158,7 +159,7 @@ record_add_lost(struct record_batch *batch, const struct record *rec)
 		return;
 	record_lost_logged = TRUE;
 	T_BEGIN {
-		e_error(batch->event, "openchange: %s of user %s in mailbox "
+		e_error(batch->event, "ocnotify: %s of user %s in mailbox "
 			"%s is not notified: its record would be longer than "
 			"%u bytes. Shorten openchange_resolver or "
 			"openchange_backend, or the mailbox's name "
@@ -186,6 +187,7 @@ record_try_add_shorter(struct record_batch *batch, const struct record *rec)
 		return TRUE;
 	shorter.from = NULL;
 	shorter.subject = NULL;
+	shorter.snippet = NULL;
 	if (!record_is_about_flags(rec))
 		shorter.flags = NULL;
 	return record_try_add(batch, &shorter);

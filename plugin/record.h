@@ -29,6 +29,7 @@ struct record {
 	const char *message_id;
 	const char *from;
 	const char *subject;
+	const char *snippet;
 };
 
 /* count UIDs from first on, which were count UIDs from old_first on. */

@@ -121,7 +121,8 @@ void uidlist_lock_mailbox_allocated(struct mailbox *box)
 	struct mailbox_vfuncs *v = box->vlast;
 	union mailbox_module_context *module_ctx;
 
-	if (strcmp(box->storage->name, MAILDIR_STORAGE_NAME) != 0)
+	if (strcmp(box->storage->name, MAILDIR_STORAGE_NAME) != 0 ||
+	    MODULE_CONTEXT(box, uidlist_lock_storage_module) != NULL)
 		return;
 	module_ctx = p_new(box->pool, union mailbox_module_context, 1);
 	module_ctx->super = *v;

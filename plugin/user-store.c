@@ -44,7 +44,7 @@ void openchange_mail_user_created(struct mail_user *user)
 
 	/* The user of a delivery's own message, or of a shared namespace.
 	   And, as LMTP comes here as root: open no file here. */
-	if (user->autocreated)
+	if (user->autocreated || OPENCHANGE_USER_CONTEXT(user) != NULL)
 		return;
 	config = openchange_config_read(user);
 	if (config == NULL)

@@ -1,7 +1,9 @@
 /* Prints the records that record.c makes of ranges of UIDs, <first> to <last>
    each: record-harness set|pairs <first> <last> ... The messages of a pair had
    UIDs from 1 on. Or of a mailbox' name of <length> control characters, each of
-   which is six in JSON, two records: record-harness name <length> */
+   which is six in JSON, two records: record-harness name <length>. Or of a new
+   message whose texts are <bytes> control characters each: record-harness texts
+   <message id> <from> <subject> <snippet> */
 
 #include "../compat.h"
 #include "array.h"
@@ -16,6 +18,15 @@ void journal_append(struct event *event ATTR_UNUSED,
 		    const char *dir ATTR_UNUSED, const void *data, size_t size)
 {
 	fwrite(data, 1, size, stdout);
+}
+
+static const char *control_characters(const char *count)
+{
+	size_t length = strtoul(count, NULL, 10);
+	char *text = t_malloc0(length + 1);
+
+	memset(text, 1, length);
+	return length == 0 ? NULL : text;
 }
 
 int main(int argc, char *argv[])
@@ -50,13 +61,16 @@ int main(int argc, char *argv[])
 	record_batch_init(&batch, event, &config);
 	T_BEGIN {
 		if (strcmp(argv[1], "name") == 0) {
-			size_t length = strtoul(argv[2], NULL, 10);
-			char *name = t_malloc0(length + 1);
-
-			memset(name, 1, length);
 			rec.event = "MailboxCreate";
-			rec.mailbox = name;
+			rec.mailbox = control_characters(argv[2]);
 			record_add(&batch, &rec);
+			record_add(&batch, &rec);
+		} else if (strcmp(argv[1], "texts") == 0 && argc == 6) {
+			rec.event = "MessageNew";
+			rec.message_id = control_characters(argv[2]);
+			rec.from = control_characters(argv[3]);
+			rec.subject = control_characters(argv[4]);
+			rec.snippet = control_characters(argv[5]);
 			record_add(&batch, &rec);
 		} else if (strcmp(argv[1], "set") == 0) {
 			rec.event = "MessageExpunge";

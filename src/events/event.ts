@@ -54,13 +54,15 @@ interface Messages extends Common {
   readonly uids?: string;
 }
 
-/** What an event about one saved message may tell of it, as `openchange_fields` chooses. */
+/** What an event about one saved message may tell of it, as `ocnotify_fields` chooses. */
 interface Saved extends Messages {
   /** Bytes as stored. */
   readonly size?: number;
   readonly messageId?: string;
   readonly from?: string;
   readonly subject?: string;
+  /** The beginning of the text, as Dovecot's own snippet gives it: at most 200 characters. */
+  readonly snippet?: string;
   readonly flags?: readonly string[];
 }
 
@@ -175,6 +177,7 @@ const FIELD_TYPES: Readonly<Record<string, FieldType>> = {
   messageId: "string",
   from: "string",
   subject: "string",
+  snippet: "string",
   service: "string",
   session: "string",
   backend: "word",

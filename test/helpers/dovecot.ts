@@ -54,7 +54,7 @@ export interface DovecotOptions {
   mailPlugins?: readonly string[];
   /** Instead of `mailPlugins` in `protocol <name> { }`. */
   protocolPlugins?: Record<string, readonly string[]>;
-  /** Plugin settings. `openchange_journal` is the instance's own unless named here; "" leaves it out. */
+  /** Plugin settings. `openchange_journal` is the instance's own unless a journal is named here; "" leaves it out. */
   settings?: Record<string, string>;
   /** The separator of the private namespace. */
   separator?: string;
@@ -294,13 +294,15 @@ function makeModuleFolder(folder: string): void {
   const system = execFileSync("sh", ["-c", `. ${dovecotFolder()}/dovecot-config && printf %s "$dovecot_moduledir"`], {
     encoding: "utf8",
   });
-  const plugin = "lib20_openchange_plugin.so";
-  if (!existsSync(join(BUILD_FOLDER, plugin))) throw new Error(`${plugin} is not built: make -C plugin`);
+  const plugins = ["lib20_openchange_plugin.so", "lib20_ocnotify_plugin.so"];
   mkdirSync(folder);
   for (const name of readdirSync(system)) {
-    if (name !== plugin) symlinkSync(join(system, name), join(folder, name));
+    if (!plugins.includes(name)) symlinkSync(join(system, name), join(folder, name));
   }
-  symlinkSync(join(BUILD_FOLDER, plugin), join(folder, plugin));
+  for (const plugin of plugins) {
+    if (!existsSync(join(BUILD_FOLDER, plugin))) throw new Error(`${plugin} is not built: make -C plugin`);
+    symlinkSync(join(BUILD_FOLDER, plugin), join(folder, plugin));
+  }
 }
 
 interface Instance {
@@ -448,7 +450,8 @@ export async function startDovecot(options: DovecotOptions = {}): Promise<Runnin
   }
 
   const journalDir = join(folder, "journal");
-  const settings = { openchange_journal: journalDir, ...options.settings };
+  const own = options.settings?.["ocnotify_journal"] === undefined ? { openchange_journal: journalDir } : {};
+  const settings = { ...own, ...options.settings };
   const ports = { imap: await freePort(), pop3: await freePort(), lmtp: await freePort(), sieve: await freePort() };
   const instance: Instance = {
     folder,

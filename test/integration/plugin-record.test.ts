@@ -67,3 +67,26 @@ describe("a change whose record would be longer than 64 KiB", () => {
     assert.equal(stderr, "");
   });
 });
+
+describe("a new message", () => {
+  /** The texts of its record, when they have that many control characters each. */
+  const texts = (...lengths: readonly [messageId: number, from: number, subject: number, snippet: number]): unknown => {
+    const line = execFileSync(HARNESS, ["texts", ...lengths.map(String)], { encoding: "utf8" }).trim();
+    const event = parseRecord(line);
+    assert.ok(event.event === "MessageNew");
+    assert.ok(line.length < 65_536);
+    return [event.messageId, event.from, event.subject, event.snippet].map((text) => text?.length);
+  };
+
+  test("has its snippet after its subject", () => {
+    const line = execFileSync(HARNESS, ["texts", "1", "1", "1", "1"], { encoding: "utf8" });
+    const texts = Object.keys(JSON.parse(line) as object).slice(-4);
+    assert.deepEqual(texts, ["messageId", "from", "subject", "snippet"]);
+  });
+
+  test("is recorded without its Message-ID, and then without its texts, where a record has no room for them", () => {
+    assert.deepEqual(texts(8192, 900, 900, 900), [8192, 900, 900, 900]);
+    assert.deepEqual(texts(9000, 900, 900, 900), [undefined, 900, 900, 900]);
+    assert.deepEqual(texts(0, 0, 0, 11_000), [undefined, undefined, undefined, undefined]);
+  });
+});
