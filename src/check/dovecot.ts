@@ -1,16 +1,18 @@
 import { execFile } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
 import { promisify } from "node:util";
-import { parseConfigString } from "../protocols/memcached/config-string.ts";
 import { checkConfinement } from "./confinement.ts";
+import { checkSettings, dovecotSettings, settingInEffect, type DovecotSettings } from "./dovecot-settings.ts";
 import { fault, ok, warning, type Finding } from "./finding.ts";
 
 const run = promisify(execFile);
 
 const DELIVERIES = ["lda", "lmtp"] as const;
 const PROTOCOLS = [...DELIVERIES, "imap", "pop3", "sieve", "doveadm"] as const;
-const PLUGIN = "_openchange_plugin.so";
+/** The plugin's names. Its file has the second, and a symbolic link the first. */
+const NAMES = ["ocnotify", "openchange"] as const;
+type Name = (typeof NAMES)[number];
 /** What enables the plugin: where the package puts it, and where `make install` does. */
 const SNIPPET = ["/usr", "/usr/local"]
   .map((prefix) => `${prefix}/share/ocnotify/dovecot/99-ocnotify.conf`)
@@ -31,8 +33,7 @@ export interface DovecotOptions {
 
 export interface DovecotFindings {
   readonly findings: readonly Finding[];
-  /** The plugin's settings, as far as they are set for everybody: `openchange_cn` and its like. */
-  readonly settings: Readonly<Record<string, string>>;
+  readonly settings: DovecotSettings;
 }
 
 /** Whether Dovecot's configuration names the plugin, with its settings right, and whether Dovecot can load it. */
@@ -63,49 +64,51 @@ export async function checkDovecot(options: DovecotOptions): Promise<DovecotFind
   const version = /^# (\d+)\.(\d+)(\S*)/.exec(changed);
   const is24 = version !== null && (Number(version[1]) > 2 || Number(version[2]) >= 4);
   const findings = [ok("dovecot", `its configuration is read (${version?.[0].slice(2) ?? "version unknown"})`)];
-  findings.push(...(await checkPlugins(doveconf)), ...(await checkModule(doveconf, is24)));
-  const settings = Object.fromEntries(
-    [...changed.matchAll(is24 ? /^(openchange_\w+) = (.*)$/gm : /^ {2}(openchange_\w+) = (.*)$/gm)].map(
-      ([, name = "", value = ""]) => [name, value],
-    ),
-  );
+  const { named, findings: ofPlugins } = await checkPlugins(doveconf);
+  findings.push(...ofPlugins, ...(await checkModules(doveconf, named, is24)));
+  const settings = dovecotSettings(changed, is24);
   findings.push(...checkSettings(settings, options.journal));
-  findings.push(...(await checkConfinement(doveconf, settings["openchange_journal"] || options.journal)));
+  findings.push(...(await checkConfinement(doveconf, settingInEffect(settings, "journal").value || options.journal)));
   return { findings, settings };
 }
 
 type Doveconf = (...args: string[]) => Promise<string>;
 
-async function checkPlugins(doveconf: Doveconf): Promise<Finding[]> {
+/** @returns the names of the plugin that `mail_plugins` of any protocol has */
+async function checkPlugins(doveconf: Doveconf): Promise<{ named: readonly Name[]; findings: Finding[] }> {
   const everywhere = plugins(await doveconf("mail_plugins"));
-  const enabled: string[] = [];
+  /** The protocols that have each name. */
+  const enabled = new Map<Name, string[]>(NAMES.map((name) => [name, []]));
   const findings: Finding[] = [];
   for (const protocol of PROTOCOLS) {
     const own = plugins(await doveconf("-f", `protocol=${protocol}`, "mail_plugins"));
     // On 2.4 a block adds to the global list, and only the block is shown.
     const all = new Set(own.adds ? [...everywhere.names, ...own.names] : own.names);
-    if (!all.has("openchange")) continue;
-    enabled.push(protocol);
-    if (!all.has("notify")) {
+    const names = NAMES.filter((name) => all.has(name));
+    for (const name of names) enabled.get(name)?.push(protocol);
+    if (names.length > 0 && !all.has("notify")) {
       findings.push(
         fault(
           "plugin",
-          `protocol ${protocol} has openchange in its mail_plugins without notify, so nothing is delivered there`,
-          "put notify before openchange",
+          `protocol ${protocol} has ${names.join(" and ")} in its mail_plugins without notify, so nothing is delivered there`,
+          `put notify before ${names.join(" and ")}`,
         ),
       );
     }
   }
-  if (enabled.length === 0) {
-    return [fault("plugin", "no protocol has openchange in its mail_plugins: nothing is recorded", ENABLE)];
+  const named = NAMES.filter((name) => enabled.get(name)?.length !== 0);
+  if (named.length === 0) {
+    const none = "no protocol has ocnotify or openchange in its mail_plugins: nothing is recorded";
+    return { named, findings: [fault("plugin", none, ENABLE)] };
   }
-  const named = `in the mail_plugins of ${enabled.join(", ")}`;
+  const where = named.map((name) => `${name} in the mail_plugins of ${enabled.get(name)?.join(", ") ?? ""}`).join("; ");
+  const protocols = new Set([...enabled.values()].flat());
   findings.push(
-    DELIVERIES.some((protocol) => enabled.includes(protocol))
-      ? ok("plugin", named)
-      : warning("plugin", `${named}, but of neither lda nor lmtp: new mail is not recorded`, ENABLE),
+    DELIVERIES.some((protocol) => protocols.has(protocol))
+      ? ok("plugin", where)
+      : warning("plugin", `${where}, but of neither lda nor lmtp: new mail is not recorded`, ENABLE),
   );
-  return findings;
+  return { named, findings };
 }
 
 /** `mail_plugins = a b`, or on 2.4 a block with a line for each, which may also be empty. */
@@ -120,7 +123,7 @@ function plugins(output: string): { names: string[]; adds: boolean } {
   return { names, adds: true };
 }
 
-async function checkModule(doveconf: Doveconf, is24: boolean): Promise<Finding[]> {
+async function checkModules(doveconf: Doveconf, named: readonly Name[], is24: boolean): Promise<Finding[]> {
   const folder = (await doveconf("-h", "mail_plugin_dir")).trim();
   let files: string[];
   try {
@@ -130,90 +133,71 @@ async function checkModule(doveconf: Doveconf, is24: boolean): Promise<Finding[]
     const remedy = code === "EACCES" ? "run this as root" : "install Dovecot's modules, or correct mail_plugin_dir";
     return [fault("plugin", `mail_plugin_dir ${folder}: ${message}`, remedy)];
   }
-  const file = files.find((name) => name.endsWith(PLUGIN));
-  if (file === undefined) {
-    return [
-      fault(
-        "plugin",
-        `${folder} has no lib20${PLUGIN}. Dovecot delivers nothing while its configuration names the plugin`,
-        "install the package ocnotify, or make -C plugin install",
-      ),
-    ];
-  }
+  const moduleOf = (name: string): string | undefined => {
+    const file = files.find((each) => each.endsWith(`_${name}_plugin.so`));
+    return file === undefined ? undefined : join(folder, file);
+  };
   const findings: Finding[] = [];
-  const notify = files.find((name) => name.endsWith("_notify_plugin.so"));
-  const ours = abi(join(folder, file));
-  const theirs = notify === undefined ? undefined : abi(join(folder, notify));
-  if (theirs !== undefined && ours !== theirs) {
+  /** Modules that are files, by which file that is: a link that leads nowhere is none. */
+  const modules = new Map<string, string>();
+  for (const name of named.length === 0 ? NAMES : named) {
+    const file = moduleOf(name);
+    const id = file === undefined ? undefined : identity(file);
+    if (file !== undefined && id !== undefined) {
+      if (!modules.has(id)) modules.set(id, file);
+      continue;
+    }
     findings.push(
       fault(
         "plugin",
-        `${join(folder, file)} is built for Dovecot ${ours ?? "of an unknown version"}, and this is ${theirs}: Dovecot does not load it`,
-        "install the package for this release, or build the plugin anew: make -C plugin clean install",
+        `${folder} has no lib20_${name}_plugin.so. Dovecot delivers nothing while its configuration names the plugin ${name}`,
+        "install the package ocnotify, or make -C plugin install",
       ),
     );
-  } else {
-    findings.push(ok("plugin", `${join(folder, file)} is for this Dovecot${ours === undefined ? "" : ` (${ours})`}`));
   }
-  if (is24 && !(await doveconf("openchange_cn")).includes("openchange_cn")) {
+  const notify = moduleOf("notify");
+  const theirs = notify === undefined ? undefined : abi(notify);
+  for (const file of modules.values()) {
+    const ours = abi(file);
+    findings.push(
+      theirs === undefined || ours === theirs
+        ? ok("plugin", `${file} is for this Dovecot${ours === undefined ? "" : ` (${ours})`}`)
+        : fault(
+            "plugin",
+            `${file} is built for Dovecot ${ours ?? "of an unknown version"}, and this is ${theirs}: Dovecot does not load it`,
+            "install the package for this release, or build the plugin anew: make -C plugin clean install",
+          ),
+    );
+  }
+  const [link = "", file = ""] = NAMES.map(moduleOf);
+  if (identity(link) !== undefined && identity(file) !== undefined && identity(link) !== identity(file)) {
+    findings.push(
+      fault(
+        "plugin",
+        `${link} and ${file} are two files: a process that loads both records each change twice`,
+        `ln -sfn ${basename(file)} ${link} && doveadm reload`,
+      ),
+    );
+  }
+  if (is24 && !(await doveconf("ocnotify_journal")).includes("ocnotify_journal")) {
     findings.push(
       fault(
         "settings",
-        "Dovecot does not know the settings openchange_*: lib20_openchange_settings.so is not in the folder settings beside its modules",
+        "Dovecot does not know the settings ocnotify_* and openchange_*: lib20_openchange_settings.so is not in the folder settings beside its modules, or is older than the plugin",
         "install the package ocnotify, or make -C plugin install",
       ),
     );
   }
   return findings;
+}
+
+/** Which file it is, whatever its name: Dovecot loads one file once. Undefined when it is not there. */
+function identity(path: string): string | undefined {
+  const file = statSync(path, { throwIfNoEntry: false });
+  return file === undefined ? undefined : `${file.dev}:${file.ino}`;
 }
 
 /** What a module says that it is built for, `2.3.ABIv19(2.3.19.1)` or `2.4.ABIv1`; a module of another one is refused. */
 function abi(file: string): string | undefined {
   return /\b\d+\.\d+\.ABIv\d+(?:\([\d.]+\))?/.exec(readFileSync(file, "latin1"))?.[0];
-}
-
-const WORDS = {
-  openchange_events:
-    "save copy delete undelete expunge flag_change mailbox_create mailbox_delete mailbox_rename mailbox_subscribe mailbox_unsubscribe",
-  openchange_fields: "uid box msgid size from subject flags",
-} as const;
-
-function checkSettings(settings: Readonly<Record<string, string>>, journal: string): Finding[] {
-  const findings: Finding[] = [];
-  const wrong = (name: string, why: string): void => {
-    findings.push(fault("settings", `${name} = ${settings[name]}: ${why}`, `correct it in Dovecot's configuration`));
-  };
-  const { openchange_cn: cn = "", openchange_journal: directory = "", openchange_resolver: resolver = "" } = settings;
-  if (!["", "username", "email"].includes(cn)) wrong("openchange_cn", "must be username or email");
-  for (const [name, words] of Object.entries(WORDS)) {
-    const known = words.split(" ");
-    const strange = (settings[name] ?? "").split(/[ ,\t]+/).find((word) => word !== "" && !known.includes(word));
-    if (strange !== undefined) wrong(name, `"${strange}" is none of: ${words}`);
-  }
-  const fields = (settings["openchange_fields"] ?? "").split(/[ ,\t]+/).filter((word) => word !== "");
-  if (fields.length > 0 && !fields.includes("uid")) {
-    findings.push(
-      warning(
-        "settings",
-        `openchange_fields = ${fields.join(" ")} has no uid: a server is told of no message, since it could not be named`,
-        "add uid to openchange_fields in Dovecot's configuration",
-      ),
-    );
-  }
-  if (resolver !== "") {
-    try {
-      parseConfigString(resolver, { readFile: (path) => readFileSync(path, "utf8") });
-    } catch (error) {
-      wrong("openchange_resolver", (error as Error).message);
-    }
-  }
-  if (directory !== "" && !directory.startsWith("/")) wrong("openchange_journal", "must be an absolute path");
-  else if (directory !== "" && directory !== journal) {
-    wrong("openchange_journal", `the daemon reads ${journal} (journal.directory in its configuration)`);
-  }
-  if (findings.length === 0) {
-    const set = Object.entries(settings).map(([name, value]) => `${name} = ${value}`);
-    findings.push(ok("settings", set.length === 0 ? "all openchange_* have their defaults" : set.join(", ")));
-  }
-  return findings;
 }

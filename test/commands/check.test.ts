@@ -1,6 +1,16 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -56,11 +66,23 @@ describe("ocnotify check", () => {
     writeFileSync(file, text.replaceAll(from, to));
     return ["--dovecot-config", file];
   };
+  /** The same configuration with the plugin under this name. */
+  const configNamed = ([option = "", file = ""]: string[], name: string): string[] => {
+    const text = readFileSync(file, "utf8").replaceAll("  openchange = yes\n", `  ${name} = yes\n`);
+    writeFileSync(file, text.replaceAll("notify openchange", `notify ${name}`));
+    return [option, file];
+  };
   const configWithout = (plugin: "notify" | "openchange"): string[] => {
     if (readFileSync(dovecot.config, "utf8").includes("dovecot_config_version")) {
       return configWith(`  ${plugin} = yes\n`, "");
     }
     return configWith("notify openchange", plugin === "notify" ? "openchange" : "notify");
+  };
+
+  /** A configuration with these lines beside the plugin's other settings. */
+  const withSetting = (...lines: string[]): string[] => {
+    const cn = readFileSync(dovecot.config, "utf8").match(/^( *)openchange_cn = email\n/m);
+    return configWith(cn?.[0] ?? "", [cn?.[0] ?? "", ...lines.map((line) => `${cn?.[1] ?? ""}${line}\n`)].join(""));
   };
 
   before(async () => {
@@ -183,7 +205,7 @@ describe("ocnotify check", () => {
   test("finds a Dovecot that does not name the plugin, or names it without notify", async () => {
     const without = await wrong(...configWithout("openchange"));
     assert.deepEqual([without.code, without.part], [1, "plugin"]);
-    assert.match(without.message, /no protocol has openchange/);
+    assert.match(without.message, /no protocol has ocnotify or openchange/);
     const named = /\/\S+\.conf/.exec(without.remedy ?? "")?.[0];
     assert.ok(named === undefined || existsSync(named), "what it says to copy is there");
     const { code, findings } = await check(...configWithout("notify"));
@@ -192,20 +214,59 @@ describe("ocnotify check", () => {
     assert.ok(faults.length > 0 && faults.every(({ message }) => message.includes("without notify")));
   });
 
+  test("finds the plugin in order under either name, and says which protocols have which", async () => {
+    const text = readFileSync(dovecot.config, "utf8");
+    const is24 = text.includes("dovecot_config_version");
+    const plugins = async (...more: string[]): Promise<string[]> => {
+      const { code, findings } = await check(...more);
+      assert.equal(code, 0);
+      return findings.filter(({ part }) => part === "plugin").map(({ state, message }) => `${state} ${message}`);
+    };
+    const one = await plugins(...configNamed(configWith("protocols", "protocols"), "ocnotify"));
+    assert.match(one.join("\n"), /^ok ocnotify in the mail_plugins of lda, lmtp, imap, pop3, sieve, doveadm$/m);
+    assert.match(one.join("\n"), /^ok \S+\/lib20_ocnotify_plugin\.so is for this Dovecot/m);
+    const list = is24 ? "  mail_plugins {\n    ocnotify = yes\n  }\n" : "  mail_plugins = notify ocnotify\n";
+    const mixed = await plugins(...configWith("protocol lmtp {\n", `protocol lmtp {\n${list}`));
+    assert.match(
+      mixed.join("\n"),
+      /^ok ocnotify in the mail_plugins of lmtp; openchange in the mail_plugins of lda, /m,
+    );
+    assert.equal(mixed.filter((line) => line.includes("is for this Dovecot")).length, 1, "one file, one line");
+  });
+
   test("finds a wrong setting, and a journal that is not the daemon's", async () => {
     const cn = await wrong(...configWith("openchange_cn = email", "openchange_cn = mail"));
     assert.deepEqual([cn.code, cn.part], [1, "settings"]);
     assert.match(cn.message, /openchange_cn = mail: must be username or email/);
+    const ours = await wrong(...withSetting("ocnotify_fields = uid bogus"));
+    assert.match(ours.message, /^ocnotify_fields = uid bogus: "bogus" is none of: uid box msgid size from .*snippet$/);
     const journal = `openchange_journal = ${dovecot.journalDir}`;
     const other = await wrong(...configWith(journal, "openchange_journal = /elsewhere"));
     assert.match(other.message, /the daemon reads/);
   });
 
   test("finds openchange_fields that leave out the UID, without which no server can be told", async () => {
-    const cn = readFileSync(dovecot.config, "utf8").match(/^ *openchange_cn = email\n/m)?.[0] ?? "";
-    const finding = await wrong(...configWith(cn, `${cn}${cn.replace("cn = email", "fields = box msgid")}`));
-    assert.deepEqual([finding.part, finding.state, finding.code], ["settings", "warning", 0]);
-    assert.match(finding.message, /openchange_fields = box msgid has no uid/);
+    for (const name of ["openchange_fields", "ocnotify_fields"]) {
+      const finding = await wrong(...withSetting(`${name} = box msgid`));
+      assert.deepEqual([finding.part, finding.state, finding.code], ["settings", "warning", 0]);
+      assert.ok(finding.message.startsWith(`${name} = box msgid has no uid`), finding.message);
+    }
+  });
+
+  test("goes by ocnotify_* where both are set", async () => {
+    const { code } = await check(...withSetting("openchange_fields = box", "ocnotify_fields = uid"));
+    assert.equal(code, 0);
+    const journal = await wrong(...withSetting("ocnotify_journal = /elsewhere"));
+    assert.match(journal.message, /^ocnotify_journal = \/elsewhere: the daemon reads/);
+  });
+
+  test("finds a setting that is there only as openchange_*", async (t) => {
+    if (readFileSync(dovecot.config, "utf8").includes("dovecot_config_version")) {
+      return t.skip("Dovecot 2.4 itself refuses a setting that it does not know");
+    }
+    const finding = await wrong(...withSetting("ocnotify_cn = email"));
+    assert.deepEqual([finding.part, finding.state, finding.remedy], ["settings", "warning", "write openchange_cn"]);
+    assert.match(finding.message, /^ocnotify_cn = email: the plugin has no setting of that name/);
   });
 
   test("finds a plugin that is not there, or not for this Dovecot", async () => {
@@ -222,6 +283,27 @@ describe("ocnotify check", () => {
     const foreign = await wrong(...config);
     unlinkSync(file);
     assert.match(foreign.message, /is built for Dovecot 1\.9\.ABIv/);
+  });
+
+  test("finds a copy of the plugin where its second name should be a link, or a link that leads nowhere", async () => {
+    const folder = join(dovecot.folder, "modules");
+    const plugins = join(dovecot.folder, "copies");
+    mkdirSync(plugins);
+    for (const file of ["lib15_notify_plugin.so", "lib20_openchange_plugin.so", "lib20_ocnotify_plugin.so"]) {
+      copyFileSync(join(folder, file), join(plugins, file));
+    }
+    const config = configWith(`mail_plugin_dir = ${folder}`, `mail_plugin_dir = ${plugins}`);
+    const copy = await wrong(...config);
+    assert.deepEqual([copy.code, copy.part], [1, "plugin"]);
+    assert.match(copy.message, /lib20_ocnotify_plugin\.so and \S+ are two files: .* twice/);
+    const link = join(plugins, "lib20_ocnotify_plugin.so");
+    execFileSync("sh", ["-c", (copy.remedy ?? "").replace(/ && .*/, "")]);
+    assert.equal((await check(...config)).code, 0, "the remedy helps");
+    unlinkSync(link);
+    symlinkSync("nowhere.so", link);
+    const { findings } = await check(...configNamed(config, "ocnotify"));
+    const faults = findings.filter(({ state }) => state === "fault");
+    assert.match(faults[0]?.message ?? "", /has no lib20_ocnotify_plugin\.so/);
   });
 
   test("finds a journal that mail users cannot write to, or that is missing", async () => {
