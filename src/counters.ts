@@ -46,7 +46,7 @@ const DESTINATION_COUNTERS: Readonly<Record<DestinationCounter, Counter>> = {
   ),
   unrecorded: warning(
     "changes that the plugin could not record because their records would have been longer than 64 KiB",
-    "shorten openchange_resolver or openchange_backend in Dovecot's configuration, or the mailbox's name: journalctl -u dovecot -g openchange names one",
+    "shorten openchange_resolver or openchange_backend in Dovecot's configuration, or the mailbox's name: journalctl -u dovecot -g ocnotify names one",
   ),
   untrusted: warning(
     "records of shared mailboxes that were passed over because their writer may not speak for the owner",

@@ -320,7 +320,7 @@ describe("a message without a UID", { concurrency: 4 }, () => {
     const [line, ...others] = daemon.log().filter(({ level }) => level === "error");
     assert.deepEqual(others, []);
     assert.deepEqual([line?.["user"], line?.["mailbox"], line?.["event"]], ["jdoe", "INBOX", "MessageNew"]);
-    assert.match(line?.msg ?? "", /openchange_fields.*uid.*dovecot-uidlist\.lock/);
+    assert.match(line?.msg ?? "", /ocnotify_fields.*uid.*dovecot-uidlist\.lock/);
   });
 
   test("is no loss where nobody would be told: nobody is registered, or the event is of no interest", async (t) => {

@@ -379,7 +379,7 @@ export class OpenChange implements Destination {
     if (!this.#once.first("no-uid", blamed(job.record.stretch.writer))) return;
     this.#log.error(
       { user, mailbox, event },
-      "cannot tell servers of a message without a UID. If openchange_fields is set in Dovecot's configuration, it must have uid; otherwise the Maildir was locked while the message was delivered (dovecot-uidlist.lock), and clients see it when they next look",
+      "cannot tell servers of a message without a UID. If ocnotify_fields (openchange_fields) is set in Dovecot's configuration, it must have uid; otherwise the Maildir was locked while the message was delivered (dovecot-uidlist.lock), and clients see it when they next look",
     );
   }
 
