@@ -34,6 +34,8 @@ enum journal_problem {
 
 /* Problems of this process that are in the log already. */
 static unsigned int journal_logged = 0;
+/* The setting that names the journal which is being written to. */
+static const char *journal_setting;
 
 static void ATTR_FORMAT(4, 5)
 journal_problem(struct event *event, enum journal_problem problem,
@@ -46,10 +48,10 @@ journal_problem(struct event *event, enum journal_problem problem,
 	journal_logged |= problem;
 
 	va_start(args, format);
-	e_error(event, "openchange: openchange_journal: %s: %s. "
+	e_error(event, "ocnotify: %s: %s: %s. "
 		"Mailbox changes are not notified until this is repaired; "
 		"mail is not affected (logged once per process)",
-		path, t_strdup_vprintf(format, args));
+		journal_setting, path, t_strdup_vprintf(format, args));
 	va_end(args);
 }
 
@@ -193,12 +195,12 @@ journal_open(struct event *event, const char *dir, const char **path_r,
 			"%s, as in %s; remove both", own_taken, path);
 	} else if (fd != -1 && (journal_logged & JOURNAL_PROBLEM_TAKEN) == 0) {
 		journal_logged |= JOURNAL_PROBLEM_TAKEN;
-		e_warning(event, "openchange: openchange_journal: %s: %s, and "
+		e_warning(event, "ocnotify: %s: %s: %s, and "
 			"has the name of a segment of uid %lu: somebody else "
 			"made it. Mailbox changes are recorded in %s until "
 			"the daemon has removed it; remove it if it stays "
-			"(logged once per process)", path, taken,
-			(unsigned long)geteuid(), *path_r);
+			"(logged once per process)", journal_setting, path,
+			taken, (unsigned long)geteuid(), *path_r);
 	}
 	return fd;
 }
@@ -222,7 +224,7 @@ journal_has_space(struct event *event, int fd, const char *dir, size_t size)
 	return FALSE;
 }
 
-void journal_append(struct event *event, const char *dir,
+void journal_append(struct event *event, const char *setting, const char *dir,
 		    const void *data, size_t size)
 {
 	struct stat st;
@@ -231,6 +233,7 @@ void journal_append(struct event *event, const char *dir,
 	unsigned int try;
 	int fd;
 
+	journal_setting = setting;
 	for (try = 0; try < APPEND_TRIES; try++) {
 		fd = journal_open(event, dir, &path, &st);
 		if (fd == -1)

@@ -113,7 +113,8 @@ static void record_batch_flush(struct record_batch *batch)
 	if (str_len(batch->buf) == 0)
 		return;
 	T_BEGIN {
-		journal_append(batch->event, batch->config->journal,
+		journal_append(batch->event, batch->config->journal_setting,
+			       batch->config->journal,
 			       str_data(batch->buf), str_len(batch->buf));
 	} T_END;
 	str_truncate(batch->buf, 0);

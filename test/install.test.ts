@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { test } from "node:test";
 import { checkConfig } from "../src/config.ts";
 import { commonOptions } from "../src/delivery/common-options.ts";
@@ -42,6 +42,8 @@ test("make install puts a program that runs, and everything beside it, below PRE
     );
     const plugin = files.find((file) => file.endsWith("lib20_openchange_plugin.so"));
     assert.ok(plugin !== undefined && !plugin.startsWith("opt/"), "the plugin is where Dovecot looks for it");
+    const link = join(folder, dirname(plugin), "lib20_ocnotify_plugin.so");
+    assert.equal(readlinkSync(link), "lib20_openchange_plugin.so", "its second name is a link");
     const program = join(folder, "opt/ocnotify/bin/ocnotify");
     assert.ok((statSync(program).mode & 0o777) === 0o755);
     const [ours, node] = ["package.json", "packaging/node.json"].map(

@@ -163,7 +163,8 @@ int main(int argc, char *argv[])
 		/* Somebody who deletes must find it quiet at times. */
 		if (is("paced"))
 			(void)usleep(i_rand_limit(1000));
-		journal_append(event, folder, line, strlen(line));
+		journal_append(event, "ocnotify_journal", folder, line,
+			       strlen(line));
 	} T_END;
 	printf("%.2f us per append\n", (seconds() - start) * 1e6 / count);
 	event_unref(&event);

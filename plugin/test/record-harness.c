@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 void journal_append(struct event *event ATTR_UNUSED,
+		    const char *setting ATTR_UNUSED,
 		    const char *dir ATTR_UNUSED, const void *data, size_t size)
 {
 	fwrite(data, 1, size, stdout);

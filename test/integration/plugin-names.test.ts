@@ -138,6 +138,7 @@ for (const plugin of ["ocnotify", "openchange"]) {
           { name: "wrong-originals", settings: { openchange_fields: "bogus" } },
           { name: "wrong-events", settings: { ocnotify_events: "bogus" } },
           { name: "wrong-journal", settings: { ocnotify_journal: "var/journal" } },
+          { name: "no-journal", settings: { ocnotify_journal: "/nonexistent/journal" } },
           { name: "only-originals", settings: { ocnotify_resolver: "--SERVER=x", ocnotify_cn: "email" } },
         ],
       });
@@ -168,6 +169,11 @@ for (const plugin of ["ocnotify", "openchange"]) {
       const [record] = dovecot.records().slice(-1);
       assert.ok(record);
       assert.deepEqual([record["resolver"], record["cn"]], [undefined, undefined]);
+    });
+
+    test("a journal that is not there is logged under the name of the setting that says where", async () => {
+      assert.deepEqual(await recorded("no-journal"), []);
+      await waitFor("the log", () => /Error: ocnotify: ocnotify_journal: \/nonexistent\/journal: /.test(dovecot.log()));
     });
 
     for (const [user, setting] of [
