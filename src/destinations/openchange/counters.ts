@@ -39,7 +39,7 @@ export const dropReasons: Readonly<Record<DropReason, Counter>> = {
   ),
   "no-uid": warning(
     "notifications of messages without a UID, for each server that would have been told",
-    "see messages without a UID in docs/operations.md: openchange_fields must have uid; a few may come from a busy Maildir",
+    "see messages without a UID in docs/operations.md: ocnotify_fields must have uid; a few may come from a busy Maildir",
   ),
   "bad-address": warning(
     "notifications to a server whose registered address cannot be used",
