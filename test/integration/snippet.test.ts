@@ -16,7 +16,7 @@ test("what enables the plugin does so for deliveries and, as it is, for nothing 
   const enabled = ["lda", "lmtp", "imap", "pop3", "doveadm", "sieve"].filter((protocol) => {
     const args = ["-c", config, "-f", `protocol=${protocol}`, "mail_plugins"];
     const plugins = execFileSync("doveconf", args, { encoding: "utf8" });
-    const names = plugins.match(/\w+/g) ?? [];
+    const names: readonly string[] = plugins.match(/\w+/g) ?? [];
     assert.equal(names.includes("notify"), names.includes("ocnotify"), protocol);
     return names.includes("ocnotify");
   });
