@@ -18,7 +18,7 @@ async function main(): Promise<boolean> {
   cleanUp.push(() => memcached.stop());
   say(`memcached runs on port ${memcached.port}: the resolver, where servers say whose mailbox they show`);
 
-  const plugins = ["notify", "openchange"];
+  const plugins = ["notify", "ocnotify"];
   const dovecot = await startDovecot({
     users: [USER],
     protocols: ["lmtp"],
@@ -26,7 +26,7 @@ async function main(): Promise<boolean> {
     settings: { openchange_resolver: memcached.config, openchange_cn: "email" },
   });
   cleanUp.push(() => dovecot.remove());
-  say(`Dovecot runs with "mail_plugins = notify openchange", in a folder of its own: ${dovecot.folder}`);
+  say(`Dovecot runs with "mail_plugins = notify ocnotify", in a folder of its own: ${dovecot.folder}`);
 
   const mailUser = process.getuid?.() === 0 ? ["--mail-user", "nobody"] : [];
   const daemon = await startDaemon({
