@@ -6,6 +6,13 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 const CHECKOUT = join(import.meta.dirname, "..");
+const SETUP = join(CHECKOUT, "scripts/setup");
+
+/** What `make` would run, in the order in which it would. */
+const setupsOf = (target: string): string[] => {
+  const plan = execFileSync("make", ["-n", "--no-print-directory", target], { cwd: CHECKOUT, encoding: "utf8" });
+  return [...plan.matchAll(/^scripts\/setup (.*)$/gm)].map(([, needs = ""]) => needs);
+};
 
 describe("what a target of the Makefile needs", () => {
   let folder: string;
@@ -18,13 +25,8 @@ describe("what a target of the Makefile needs", () => {
   });
   const packagesOf = (...needs: string[]): string[] => {
     rmSync(asked, { force: true });
-    execFileSync("scripts/setup", needs, { cwd: CHECKOUT, env: env(), stdio: "pipe" });
+    execFileSync(SETUP, needs, { cwd: CHECKOUT, env: env(), stdio: "pipe" });
     return existsSync(asked) ? readFileSync(asked, "utf8").trim().split("\n") : [];
-  };
-  /** What `make` would run, in the order in which it would. */
-  const setupsOf = (target: string): string[] => {
-    const plan = execFileSync("make", ["-n", "--no-print-directory", target], { cwd: CHECKOUT, encoding: "utf8" });
-    return [...plan.matchAll(/^scripts\/setup (.*)$/gm)].map(([, needs = ""]) => needs);
   };
 
   before(() => {
@@ -65,7 +67,7 @@ describe("what a target of the Makefile needs", () => {
   });
 
   test("a need that nobody knows is an error", () => {
-    const { status, stderr } = spawnSync("scripts/setup", ["dmeo"], { cwd: CHECKOUT, env: env(), encoding: "utf8" });
+    const { status, stderr } = spawnSync(SETUP, ["dmeo"], { cwd: CHECKOUT, env: env(), encoding: "utf8" });
     assert.equal(status, 1);
     assert.match(stderr, /^setup: nothing is known of dmeo: usage: setup \[npm\|build\|demo\|bench\|test\]/);
   });

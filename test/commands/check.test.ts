@@ -29,6 +29,13 @@ import {
 } from "../helpers/ocnotify.ts";
 import { freePort } from "../helpers/ports.ts";
 
+/** The same configuration with the plugin under this name. */
+const configNamed = ([option = "", file = ""]: string[], name: string): string[] => {
+  const text = readFileSync(file, "utf8").replaceAll("  openchange = yes\n", `  ${name} = yes\n`);
+  writeFileSync(file, text.replaceAll("notify openchange", `notify ${name}`));
+  return [option, file];
+};
+
 describe("ocnotify check", () => {
   let dovecot: RunningDovecot;
   let memcached: TestMemcached;
@@ -65,12 +72,6 @@ describe("ocnotify check", () => {
     const file = join(dovecot.folder, "other.conf");
     writeFileSync(file, text.replaceAll(from, to));
     return ["--dovecot-config", file];
-  };
-  /** The same configuration with the plugin under this name. */
-  const configNamed = ([option = "", file = ""]: string[], name: string): string[] => {
-    const text = readFileSync(file, "utf8").replaceAll("  openchange = yes\n", `  ${name} = yes\n`);
-    writeFileSync(file, text.replaceAll("notify openchange", `notify ${name}`));
-    return [option, file];
   };
   const configWithout = (plugin: "notify" | "openchange"): string[] => {
     if (readFileSync(dovecot.config, "utf8").includes("dovecot_config_version")) {
@@ -214,19 +215,20 @@ describe("ocnotify check", () => {
     assert.ok(faults.length > 0 && faults.every(({ message }) => message.includes("without notify")));
   });
 
+  const pluginsFound = async (...more: string[]): Promise<string[]> => {
+    const { code, findings } = await check(...more);
+    assert.equal(code, 0);
+    return findings.filter(({ part }) => part === "plugin").map(({ state, message }) => `${state} ${message}`);
+  };
+
   test("finds the plugin in order under either name, and says which protocols have which", async () => {
     const text = readFileSync(dovecot.config, "utf8");
     const is24 = text.includes("dovecot_config_version");
-    const plugins = async (...more: string[]): Promise<string[]> => {
-      const { code, findings } = await check(...more);
-      assert.equal(code, 0);
-      return findings.filter(({ part }) => part === "plugin").map(({ state, message }) => `${state} ${message}`);
-    };
-    const one = await plugins(...configNamed(configWith("protocols", "protocols"), "ocnotify"));
+    const one = await pluginsFound(...configNamed(configWith("protocols", "protocols"), "ocnotify"));
     assert.match(one.join("\n"), /^ok ocnotify in the mail_plugins of lda, lmtp, imap, pop3, sieve, doveadm$/m);
     assert.match(one.join("\n"), /^ok \S+\/lib20_ocnotify_plugin\.so is for this Dovecot/m);
     const list = is24 ? "  mail_plugins {\n    ocnotify = yes\n  }\n" : "  mail_plugins = notify ocnotify\n";
-    const mixed = await plugins(...configWith("protocol lmtp {\n", `protocol lmtp {\n${list}`));
+    const mixed = await pluginsFound(...configWith("protocol lmtp {\n", `protocol lmtp {\n${list}`));
     assert.match(
       mixed.join("\n"),
       /^ok ocnotify in the mail_plugins of lmtp; openchange in the mail_plugins of lda, /m,
@@ -302,8 +304,8 @@ describe("ocnotify check", () => {
     unlinkSync(link);
     symlinkSync("nowhere.so", link);
     const { findings } = await check(...configNamed(config, "ocnotify"));
-    const faults = findings.filter(({ state }) => state === "fault");
-    assert.match(faults[0]?.message ?? "", /has no lib20_ocnotify_plugin\.so/);
+    const first = findings.find(({ state }) => state === "fault");
+    assert.match(first?.message ?? "", /has no lib20_ocnotify_plugin\.so/);
   });
 
   test("finds a journal that mail users cannot write to, or that is missing", async () => {

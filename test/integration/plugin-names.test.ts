@@ -70,11 +70,12 @@ test("protocols that name the plugin differently: one record for each change", a
   }
 });
 
+const named = (name: string, plugins: string): { name: string; settings: Record<string, string> } => ({
+  name,
+  settings: { mail_plugins: plugins },
+});
+
 test("users whose userdb names the plugin differently, in one process: one record for each who names it", async () => {
-  const named = (name: string, plugins: string): { name: string; settings: Record<string, string> } => ({
-    name,
-    settings: { mail_plugins: plugins },
-  });
   const dovecot = await startDovecot({
     protocols: ["lmtp"],
     users: [

@@ -21,6 +21,15 @@ function sets(kind: "set" | "pairs", ...ranges: readonly [first: number, last: n
     });
 }
 
+/** The texts of its record, when they have that many control characters each. */
+const texts = (...lengths: readonly [messageId: number, from: number, subject: number, snippet: number]): unknown => {
+  const line = execFileSync(HARNESS, ["texts", ...lengths.map(String)], { encoding: "utf8" }).trim();
+  const event = parseRecord(line);
+  assert.ok(event.event === "MessageNew");
+  assert.ok(line.length < 65_536);
+  return [event.messageId, event.from, event.subject, event.snippet].map((text) => text?.length);
+};
+
 before(() => {
   execFileSync("make", ["-s", "-C", PLUGIN, "build/record-harness"], { stdio: "pipe" });
 });
@@ -69,15 +78,6 @@ describe("a change whose record would be longer than 64 KiB", () => {
 });
 
 describe("a new message", () => {
-  /** The texts of its record, when they have that many control characters each. */
-  const texts = (...lengths: readonly [messageId: number, from: number, subject: number, snippet: number]): unknown => {
-    const line = execFileSync(HARNESS, ["texts", ...lengths.map(String)], { encoding: "utf8" }).trim();
-    const event = parseRecord(line);
-    assert.ok(event.event === "MessageNew");
-    assert.ok(line.length < 65_536);
-    return [event.messageId, event.from, event.subject, event.snippet].map((text) => text?.length);
-  };
-
   test("has its snippet after its subject", () => {
     const line = execFileSync(HARNESS, ["texts", "1", "1", "1", "1"], { encoding: "utf8" });
     const texts = Object.keys(JSON.parse(line) as object).slice(-4);
