@@ -1,5 +1,6 @@
 import { connect, type LookupFunction, type Socket } from "node:net";
 
+import { Queue } from "../../queue.ts";
 import { MemcachedError } from "./errors.ts";
 import { type ReplyLine, ResponseParser, type ValueItem } from "./parser.ts";
 import type { Request } from "./request.ts";
@@ -50,9 +51,8 @@ export class MemcachedConnection {
   readonly #connectTimer: NodeJS.Timeout;
   /** Set once connected. */
   #pollTimer: NodeJS.Timeout | undefined;
-  #pending: Request[] = [];
-  /** Index of the oldest request without an answer: shifting a long array for each answer is slow. */
-  #head = 0;
+  /** Requests without an answer. */
+  readonly #pending = new Queue<Request>();
   #hasAnswered = false;
   /** No byte arrived since the connection was last idle. */
   #silent = true;
@@ -93,9 +93,7 @@ export class MemcachedConnection {
 
   /** Writes the request; its `onReply` or `fail` is called later, never from within. */
   send(request: Request): void {
-    if (this.#head === this.#pending.length) {
-      this.#pending = [];
-      this.#head = 0;
+    if (this.#pending.length === 0) {
       this.#silent = true;
       this.#startAwaiting();
       this.#socket.ref();
@@ -121,13 +119,13 @@ export class MemcachedConnection {
   }
 
   #onPollTimeout(): void {
-    if (this.#head === this.#pending.length) {
+    if (this.#pending.length === 0) {
       return;
     }
     // When this process was what stood still, the answer lies in the socket: look there before blaming the server.
     const progress = this.#progress;
     setImmediate(() => {
-      if (this.#lost || this.#head === this.#pending.length) {
+      if (this.#lost || this.#pending.length === 0) {
         return;
       }
       if (this.#progress !== progress) {
@@ -150,7 +148,7 @@ export class MemcachedConnection {
     if (this.#lost) {
       return;
     }
-    if (this.#head === this.#pending.length) {
+    if (this.#pending.length === 0) {
       this.#socket.unref();
       this.#pollTimer?.unref();
     } else if (this.#awaitsTooLong()) {
@@ -192,20 +190,20 @@ export class MemcachedConnection {
     const request = this.#oldest();
     if (reply.type === "client-error") {
       // Memcached may take the data of a refused request for commands, so nothing that follows can be trusted.
-      this.#head++;
+      this.#pending.shift();
       const { name } = this.#options;
       const message = `memcached ${name}: CLIENT_ERROR ${reply.text}`;
       request.fail(new MemcachedError("ERR_MEMCACHED_CLIENT", message, { canRetry: false }));
       this.#fail(this.#broken("given up after a CLIENT_ERROR to the request before"), false);
     } else if (request.onReply(reply)) {
-      this.#head++;
+      this.#pending.shift();
       this.#hasAnswered = true;
       this.#startAwaiting();
     }
   }
 
   #oldest(): Request {
-    const request = this.#lost ? undefined : this.#pending[this.#head];
+    const request = this.#lost ? undefined : this.#pending.first;
     if (request === undefined) {
       throw new MemcachedError("ERR_MEMCACHED_PROTOCOL", "an answer to no request", { canRetry: true });
     }
@@ -231,9 +229,7 @@ export class MemcachedConnection {
     clearTimeout(this.#connectTimer);
     clearTimeout(this.#pollTimer);
     this.#socket.destroy();
-    const unanswered = this.#pending.slice(this.#head);
-    this.#pending = [];
-    this.#head = 0;
+    const unanswered = this.#pending.takeFirst(Infinity);
     const broke = error.code === "ERR_MEMCACHED_CONNECTION";
     const innocent = unanswered.length === 0 ? this.#hasAnswered : this.#hasAnswered && this.#silent && broke;
     this.#onLost({ error, unanswered, blame: blame ?? !innocent });

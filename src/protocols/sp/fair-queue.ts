@@ -1,14 +1,10 @@
-interface Lane<Item> {
-  readonly items: Item[];
-  /** Index of the first item that was not taken. */
-  head: number;
-}
+import { Queue } from "../../queue.ts";
 
 /** Items of many sources, taken in turn from each source that has any, so that a busy one does not hide the others. */
 export class FairQueue<Source, Item extends { readonly length: number }> {
-  readonly #lanes = new Map<Source, Lane<Item>>();
+  readonly #queues = new Map<Source, Queue<Item>>();
   /** Sources that have items; the next one to be served comes first. */
-  readonly #turn: Source[] = [];
+  readonly #turn = new Queue<Source>();
   #size = 0;
   #bytes = 0;
 
@@ -23,13 +19,13 @@ export class FairQueue<Source, Item extends { readonly length: number }> {
   }
 
   push(source: Source, item: Item): void {
-    const lane = this.#lanes.get(source);
-    if (lane === undefined) {
-      this.#lanes.set(source, { items: [item], head: 0 });
+    let items = this.#queues.get(source);
+    if (items === undefined) {
+      items = new Queue();
+      this.#queues.set(source, items);
       this.#turn.push(source);
-    } else {
-      lane.items.push(item);
     }
+    items.push(item);
     this.#size++;
     this.#bytes += item.length;
   }
@@ -38,26 +34,13 @@ export class FairQueue<Source, Item extends { readonly length: number }> {
   shift(): Item | undefined {
     const source = this.#turn.shift();
     if (source === undefined) return undefined;
-    const lane = this.#lanes.get(source);
-    const item = lane?.items[lane.head];
-    if (lane === undefined || item === undefined) return undefined;
-    lane.head++;
-    if (lane.head === lane.items.length) {
-      this.#lanes.delete(source);
-    } else {
-      this.#turn.push(source);
-      this.#compact(lane);
-    }
+    const items = this.#queues.get(source);
+    const item = items?.shift();
+    if (items === undefined || item === undefined) return undefined;
+    if (items.length === 0) this.#queues.delete(source);
+    else this.#turn.push(source);
     this.#size--;
     this.#bytes -= item.length;
     return item;
-  }
-
-  /** Array.shift would move every item each time; this moves each item once on average. */
-  #compact(lane: Lane<Item>): void {
-    if (lane.head * 2 > lane.items.length) {
-      lane.items.splice(0, lane.head);
-      lane.head = 0;
-    }
   }
 }
