@@ -2,7 +2,7 @@ import type { Place } from "../../delivery/destination.ts";
 import type { Job, Route } from "./route.ts";
 
 /** Of each job: its stretch, its number there, its offset in the segment, and its route. */
-type Receipt = Place | Route | number;
+export type Receipt = Place | Route | number;
 const PARTS = 4;
 
 /**
@@ -12,12 +12,12 @@ const PARTS = 4;
 export class Chunk {
   readonly notifications: number;
   readonly #receipts: readonly Receipt[];
-  /** When the kernel had taken it, in whole ms of the process's clock; 0 before. */
-  drainedAt = 0;
+  /** When the kernel had taken it, in whole milliseconds of the process's clock; 0 before. */
+  drainedAtMs = 0;
   /** How many bytes of this connection the kernel had then taken. */
   drainedBytes = 0;
-  /** When the host has read it even at the certain pace, in whole ms. */
-  readAt = 0;
+  /** When even a host at the pessimistic pace has read it, in whole milliseconds. */
+  readAtMs = 0;
 
   /** Made by `ChunkBuilder`. */
   constructor(notifications: number, receipts: readonly Receipt[]) {
@@ -51,10 +51,15 @@ export class Chunk {
   }
 }
 
-/** Gathers the jobs of one chunk after the other, so that the array of each is no longer than it needs to be. */
+/** Gathers the jobs of one chunk. */
 export class ChunkBuilder {
-  readonly #receipts: Receipt[] = [];
+  readonly #receipts: Receipt[];
   #length = 0;
+
+  /** @param space is overwritten: with the same array for one chunk after the other, that of each is no longer than it needs to be */
+  constructor(space: Receipt[]) {
+    this.#receipts = space;
+  }
 
   add({ record: { stretch, index, offset }, route }: Job): void {
     const receipts = this.#receipts;
@@ -64,10 +69,8 @@ export class ChunkBuilder {
     receipts[this.#length++] = route;
   }
 
-  /** The chunk of the jobs that were added since the last one. */
+  /** The chunk of the jobs that were added. */
   build(notifications: number): Chunk {
-    const length = this.#length;
-    this.#length = 0;
-    return new Chunk(notifications, this.#receipts.slice(0, length));
+    return new Chunk(notifications, this.#receipts.slice(0, this.#length));
   }
 }

@@ -1,14 +1,13 @@
-import { Backoff } from "../../backoff.ts";
+import { Retry } from "../../delivery/retry.ts";
 import { MemcachedError } from "../../protocols/memcached/errors.ts";
 import type { MemcachedServer } from "../../protocols/memcached/server.ts";
 import { Queue } from "../../queue.ts";
 import type { Writer } from "../../delivery/destination.ts";
 import { NOBODY, type HostList, type HostLists } from "./host-lists.ts";
 import { namingUser } from "./resolver.ts";
-import type { Job, Route } from "./route.ts";
+import type { Job, LookupQueue, Route } from "./route.ts";
 
-const FIRST_RETRY_MS = 100;
-const MOST_RETRY_MS = 5_000;
+const RETRY = { firstRetryMs: 100, mostRetryMs: 5_000 } as const;
 /** Who is not found in a memcached that has just been restarted is looked up again after this. */
 const AGAIN_MS = 1_000;
 
@@ -40,7 +39,7 @@ export interface LookupSettings {
 }
 
 /** The look-ups for one memcached server: all that come while one request is on its way make the next one. */
-export class Lookups {
+export class Lookups implements LookupQueue {
   readonly server: MemcachedServer;
   readonly #hostLists: HostLists;
   readonly #events: LookupEvents;
@@ -53,13 +52,11 @@ export class Lookups {
   #againTimer: NodeJS.Timeout | undefined;
   /** The start of the server that was told of last; see `MemcachedServer.startedAt`. */
   #startTold: number | undefined;
-  readonly #backoff = new Backoff(FIRST_RETRY_MS, MOST_RETRY_MS);
+  readonly #retry: Retry<Error>;
   #asking = false;
   /** Keys of the next request, at most: fewer after one was not answered in time. */
   #most = Infinity;
-  #failing = false;
   #scheduled: NodeJS.Immediate | undefined;
-  #retry: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(server: MemcachedServer, hostLists: HostLists, events: LookupEvents, settings: LookupSettings) {
@@ -67,11 +64,16 @@ export class Lookups {
     this.#hostLists = hostLists;
     this.#events = events;
     this.#settings = settings;
+    this.#retry = new Retry(RETRY, {
+      again: () => this.#schedule(),
+      failed: (error) => events.failed(this, error),
+      recovered: () => events.recovered(this),
+    });
   }
 
-  /** Whether the last try got no answer. */
+  /** Whether the last try got no reply. */
   get failing(): boolean {
-    return this.#failing;
+    return this.#retry.failing;
   }
 
   /** Whether nothing waits and nothing is asked. */
@@ -89,7 +91,7 @@ export class Lookups {
     route.waiting.push(job);
     if (route.queued) return;
     route.queued = true;
-    route.queuedAt = performance.now();
+    route.queuedAtMs = performance.now();
     this.#queue.push(route);
     this.#schedule();
   }
@@ -104,7 +106,7 @@ export class Lookups {
   takeIf(test: (job: Job) => boolean): Job[] {
     const taken: Job[] = [];
     for (const queue of [this.#queue, this.#again]) {
-      for (const route of queue) for (const job of route.takeIf(test)) taken.push(job);
+      for (const { waiting } of queue) for (const job of waiting.takeIf(test)) taken.push(job);
     }
     return taken;
   }
@@ -112,12 +114,12 @@ export class Lookups {
   close(): void {
     this.#closed = true;
     clearImmediate(this.#scheduled);
-    clearTimeout(this.#retry);
+    this.#retry.close();
     clearTimeout(this.#againTimer);
   }
 
   #schedule(): void {
-    if (this.#scheduled !== undefined || this.#retry !== undefined || this.#asking || this.#closed) return;
+    if (this.#scheduled !== undefined || this.#retry.waiting || this.#asking || this.#closed) return;
     // After the poll phase: everything of this turn makes one request.
     this.#scheduled = setImmediate(() => {
       this.#scheduled = undefined;
@@ -139,7 +141,7 @@ export class Lookups {
   }
 
   async #askFor(routes: readonly Route[]): Promise<void> {
-    const askedAt = performance.now();
+    const askedAtMs = performance.now();
     this.#asking = true;
     const unanswered = byKey(routes);
     try {
@@ -147,15 +149,16 @@ export class Lookups {
         if (this.#closed) return;
         const value = found instanceof MemcachedError ? found : found.value;
         // Answered as it comes: a thousand long values are never held together.
-        for (const route of unanswered.get(key) ?? []) this.#answered(route, value, askedAt);
+        for (const route of unanswered.get(key) ?? []) this.#answered(route, value, askedAtMs);
         unanswered.delete(key);
       });
       const hasMisses = unanswered.size > 0 && this.#settings.graceMs > 0;
-      const startedAt = hasMisses ? await this.server.startedAt() : undefined;
+      const startedAtMs = hasMisses ? await this.server.startedAt() : undefined;
       this.#asking = false;
       if (this.#closed) return;
-      this.#recovered();
-      this.#missed([...unanswered.values()].flat(), askedAt, this.#isYoung(startedAt, askedAt));
+      this.#most *= 2;
+      this.#retry.succeeded();
+      this.#missed([...unanswered.values()].flat(), askedAtMs, this.#isYoung(startedAtMs, askedAtMs));
     } catch (error) {
       this.#asking = false;
       if (this.#closed) return;
@@ -164,12 +167,7 @@ export class Lookups {
       if ((error as MemcachedError).code === "ERR_MEMCACHED_TIMEOUT") {
         this.#most = Math.ceil(Math.min(this.#settings.batch, this.#most) / 8);
       }
-      this.#failing = true;
-      this.#retry = setTimeout(() => {
-        this.#retry = undefined;
-        this.#schedule();
-      }, this.#backoff.next());
-      this.#events.failed(this, error as Error);
+      this.#retry.failed(error as Error);
     }
   }
 
@@ -187,13 +185,13 @@ export class Lookups {
   }
 
   /** Whether the server was so new when it was asked that who is not found may only not be there yet. */
-  #isYoung(startedAt: number | undefined, askedAt: number): boolean {
-    if (startedAt === undefined) return false;
-    const isYoung = askedAt - startedAt < this.#settings.graceMs;
-    if (startedAt !== this.#startTold) {
-      this.#startTold = startedAt;
-      if (isYoung) this.#events.restarted(this, askedAt - startedAt);
-      else if (startedAt === -Infinity) this.#events.ageless(this);
+  #isYoung(startedAtMs: number | undefined, askedAtMs: number): boolean {
+    if (startedAtMs === undefined) return false;
+    const isYoung = askedAtMs - startedAtMs < this.#settings.graceMs;
+    if (startedAtMs !== this.#startTold) {
+      this.#startTold = startedAtMs;
+      if (isYoung) this.#events.restarted(this, askedAtMs - startedAtMs);
+      else if (startedAtMs === -Infinity) this.#events.ageless(this);
     }
     return isYoung;
   }
@@ -207,17 +205,9 @@ export class Lookups {
     }, AGAIN_MS);
   }
 
-  #recovered(): void {
-    this.#backoff.reset();
-    this.#most *= 2;
-    if (!this.#failing) return;
-    this.#failing = false;
-    this.#events.recovered(this);
-  }
-
-  #missed(routes: readonly Route[], askedAt: number, isYoung: boolean): void {
+  #missed(routes: readonly Route[], askedAtMs: number, isYoung: boolean): void {
     if (!isYoung) {
-      for (const route of routes) this.#answered(route, undefined, askedAt);
+      for (const route of routes) this.#answered(route, undefined, askedAtMs);
       return;
     }
     for (const route of routes) {
@@ -228,11 +218,9 @@ export class Lookups {
   }
 
   /** @param value undefined when nobody is registered */
-  #answered(route: Route, value: Buffer | MemcachedError | undefined, askedAt: number): void {
+  #answered(route: Route, value: Buffer | MemcachedError | undefined, askedAtMs: number): void {
     const { waiting } = route;
-    // The answer is for those that waited when it was asked, and for what came since but had been seen before.
-    const after = waiting.findIndex(({ record }, index) => index >= route.asked && record.stretch.seenAt > askedAt);
-    const jobs = waiting.splice(0, after === -1 ? waiting.length : after);
+    const jobs = waiting.takeFirst(answeredOf(route, askedAtMs));
     route.queued = waiting.length > 0;
     if (route.queued) this.#queue.push(route);
     let list: HostList;
@@ -244,10 +232,21 @@ export class Lookups {
       this.#events.undecodable(route, jobs, error as Error);
       return;
     }
-    route.answer(list, askedAt);
+    route.answer(list, askedAtMs);
     this.#events.found(route, jobs, list.omitted);
     route.forgetLong();
   }
+}
+
+/** How many jobs a reply is for: those that waited when it was asked for, and later ones whose change had been seen by then. */
+function answeredOf({ waiting, asked }: Route, askedAtMs: number): number {
+  if (waiting.length <= asked) return waiting.length;
+  let count = 0;
+  for (const { record } of waiting) {
+    if (count >= asked && record.stretch.seenAt > askedAtMs) break;
+    count++;
+  }
+  return count;
 }
 
 /** Several users may have one key. */

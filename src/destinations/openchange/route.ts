@@ -1,6 +1,7 @@
 import type { EventRecord } from "../../delivery/destination.ts";
+import { Lane } from "../../delivery/lane.ts";
+import type { MemcachedServer } from "../../protocols/memcached/server.ts";
 import { NOBODY, type HostList } from "./host-lists.ts";
-import type { Lookups } from "./lookups.ts";
 import { resolverKey, type Resolver } from "./resolver.ts";
 
 /** One event on its way to the hosts of its user. */
@@ -11,32 +12,39 @@ export interface Job {
   unencoded: number;
 }
 
+/** Where a route is looked up: what a job needs to know of the `Lookups` of its memcached. */
+export interface LookupQueue {
+  readonly server: Pick<MemcachedServer, "name">;
+  /** Whether the last try got no reply. */
+  readonly failing: boolean;
+  push(job: Job): void;
+}
+
 /**
- * A look-up answers for every change that had been seen before it was asked, but not for long: a host that was taken out
- * of the record meanwhile should not be told.
+ * The result of a look-up holds for every change that had been seen before it was asked, and for this long: a host that is
+ * taken out of the record should not be notified much later.
  */
 const VALID_MS = 200;
 
-/** One user as a resolver knows him: where his key is, what waits for its look-up, and what the last one said. */
+/** One user as a resolver knows it: where its key is, what waits for its look-up, and what the last one found. */
 export class Route {
   /** The user's name in the resolver. */
   readonly cn: string;
   readonly resolver: Resolver;
-  readonly lookups: Lookups;
-  /** Hardly ever more than one, so it is an array that needs no room while it is empty. */
-  readonly waiting: Job[] = [];
+  readonly lookups: LookupQueue;
+  readonly waiting = new Lane<Job>();
   /** Whether `lookups` has it in its queue, or has asked for it. */
   queued = false;
-  /** Since when, in milliseconds of the process's clock. */
-  queuedAt = 0;
+  /** Since when it is queued, in milliseconds of the process's clock. */
+  queuedAtMs = 0;
   /** Whether it waits to be asked for once more, because nobody was found in a memcached that was just restarted. */
   again = false;
   /** How many of `waiting` the request that is under way is for. */
   asked = 0;
   #list: HostList = NOBODY;
-  #askedAt = -Infinity;
+  #askedAtMs = -Infinity;
 
-  constructor(cn: string, resolver: Resolver, lookups: Lookups) {
+  constructor(cn: string, resolver: Resolver, lookups: LookupQueue) {
     this.cn = cn;
     this.resolver = resolver;
     this.lookups = lookups;
@@ -53,34 +61,26 @@ export class Route {
   }
 
   /**
-   * Whether the last look-up answers, now, for a change that was seen at `seenAt`; both by the process's clock, since when
-   * a change happened is said by another. What waits goes first: a user's changes stay in order.
+   * Whether the hosts of the last look-up are, at `nowMs`, those of a change that was seen at `seenAtMs`; both by the process's
+   * clock, because a change's date is of another. Never while something waits: a user's changes stay in order.
    */
-  answersFor(seenAt: number, now: number): boolean {
-    return !this.queued && seenAt <= this.#askedAt && now - this.#askedAt < VALID_MS;
-  }
-
-  /** Takes back those that wait and for which `test` holds. */
-  takeIf(test: (job: Job) => boolean): Job[] {
-    const taken: Job[] = [];
-    if (!this.waiting.some(test)) return taken;
-    for (const job of this.waiting.splice(0)) (test(job) ? taken : this.waiting).push(job);
-    return taken;
+  answersFor(seenAtMs: number, nowMs: number): boolean {
+    return !this.queued && seenAtMs <= this.#askedAtMs && nowMs - this.#askedAtMs < VALID_MS;
   }
 
   /**
-   * Takes the answer to a look-up.
-   * @param askedAt when it was asked, in milliseconds of the process's clock
+   * Takes the result of a look-up.
+   * @param askedAtMs when the request was sent, in milliseconds of the process's clock
    */
-  answer(list: HostList, askedAt: number): void {
+  answer(list: HostList, askedAtMs: number): void {
     this.#list = list;
-    this.#askedAt = askedAt;
+    this.#askedAtMs = askedAtMs;
   }
 
-  /** Of a long record, the answer is for those only who waited for it: there are many routes, and each would hold its list. */
+  /** Forgets the hosts of a long record: there are many routes, and each would hold its own list. */
   forgetLong(): void {
     if (this.#list.short) return;
     this.#list = NOBODY;
-    this.#askedAt = -Infinity;
+    this.#askedAtMs = -Infinity;
   }
 }

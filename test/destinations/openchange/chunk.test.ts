@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { ChunkBuilder } from "../../../src/destinations/openchange/chunk.ts";
+import { ChunkBuilder, type Receipt } from "../../../src/destinations/openchange/chunk.ts";
 import type { Job, Route } from "../../../src/destinations/openchange/route.ts";
 import { Progress } from "../../../src/journal/progress.ts";
 import { LineStarts, Stretch } from "../../../src/journal/stretch.ts";
@@ -20,7 +20,7 @@ function jobsOf(count: number, offset = 3e9): Job[] {
 
 describe("a chunk", () => {
   it("gives back the jobs that were added, in their order", () => {
-    const builder = new ChunkBuilder();
+    const builder = new ChunkBuilder([]);
     const jobs = jobsOf(3);
     for (const job of jobs) builder.add(job);
     const chunk = builder.build(5);
@@ -35,13 +35,22 @@ describe("a chunk", () => {
     );
   });
 
-  it("has only what was added since the last one", () => {
-    const builder = new ChunkBuilder();
-    for (const job of jobsOf(9)) builder.add(job);
-    builder.build(9);
+  it("has only what was added to its own builder, whatever else was gathered in the same space", () => {
+    const space: Receipt[] = [];
+    const given = new ChunkBuilder(space);
+    for (const job of jobsOf(9)) given.add(job);
+    const before = given.build(9);
+    const abandoned = new ChunkBuilder(space);
+    for (const job of jobsOf(5, 9_000)) abandoned.add(job);
     const [last] = jobsOf(1, 1_000) as [Job];
+    const builder = new ChunkBuilder(space);
     builder.add(last);
     assert.deepEqual([...builder.build(1).jobs()], [last]);
-    assert.equal(builder.build(0).length, 0);
+    assert.equal(new ChunkBuilder(space).build(0).length, 0);
+    assert.equal(before.length, 9);
+    assert.deepEqual(
+      [...before.jobs()].map(({ route }) => route.cn),
+      jobsOf(9).map(({ route }) => route.cn),
+    );
   });
 });

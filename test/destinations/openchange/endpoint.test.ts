@@ -31,18 +31,20 @@ describe("what waits for a host and cannot be read from the journal for now", ()
     const asked: string[] = [];
     const names = new Map<Job, string>();
     const events: EndpointEvents = {
-      notifications(job) {
-        const name = names.get(job) ?? "";
-        asked.push(name);
-        if (unreadable.has(name)) return "later";
-        return [{ type: "NewMail" as const, backend: "", eml: name, folder: "", separator: "" }].values();
+      encoder: {
+        notifications(job) {
+          const name = names.get(job) ?? "";
+          asked.push(name);
+          if (unreadable.has(name)) return "later";
+          return [{ type: "NewMail" as const, backend: "", eml: name, folder: "", separator: "" }].values();
+        },
+        encodedLength: ({ eml }) => Buffer.byteLength(eml),
+        write: (target, offset, { eml }) => offset + target.write(eml, offset),
+        encoded() {},
+        unencodable: () => assert.fail("all can be encoded"),
       },
-      encodedLength: ({ eml }) => Buffer.byteLength(eml),
-      write: (target, offset, { eml }) => offset + target.write(eml, offset),
       mayConnect: () => true,
       connections() {},
-      encoded() {},
-      unencodable: () => assert.fail("all can be encoded"),
       sent() {},
       resending() {},
       recovered() {},

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
-import { Lanes, type Lane } from "../../../src/destinations/openchange/lanes.ts";
+import { Lanes, type WriterLane } from "../../../src/destinations/openchange/lanes.ts";
 import type { Job } from "../../../src/destinations/openchange/route.ts";
 import type { Writer } from "../../../src/delivery/destination.ts";
 import { OWN_UID, STRANGE_UID, writerOf } from "../../helpers/journal.ts";
@@ -32,7 +32,7 @@ function takeAll(): Writer[] {
   return taken;
 }
 
-const begin = (lane: Lane, job: Job): void => lanes.begin(lane, { job, rest: [].values(), next: undefined });
+const begin = (lane: WriterLane, job: Job): void => lanes.begin(lane, { job, rest: [].values(), next: undefined });
 
 describe("what waits for a host", () => {
   it("is in order for all who are trusted together", () => {
@@ -66,12 +66,12 @@ describe("what waits for a host", () => {
 
   it("is not held up by a job that is begun", () => {
     push(strange, 1);
-    const lane = lanes.first as Lane;
+    const lane = lanes.first as WriterLane;
     begin(lane, lanes.shift(lane) as Job);
     assert.equal(lanes.length, 1);
     push(trusted, 1);
     lanes.turn(lane);
-    const next = lanes.first as Lane;
+    const next = lanes.first as WriterLane;
     assert.notEqual(next, lane);
     lanes.shift(next);
     lanes.turn(next);
@@ -84,7 +84,7 @@ describe("what waits for a host", () => {
   it("comes before what waits when it is put back, in the order of each writer", () => {
     push(strange, 2);
     push(trusted, 1);
-    const lane = lanes.first as Lane;
+    const lane = lanes.first as WriterLane;
     begin(lane, lanes.shift(lane) as Job);
     const begun = lanes.takeBegun();
     assert.equal(begun.length, 1);
