@@ -28,7 +28,7 @@ export interface LogLine {
 }
 
 /** A log that keeps its lines for the test to read. */
-function collectLog(): { log: Logger; lines: LogLine[] } {
+export function collectLog(): { log: Logger; lines: LogLine[] } {
   const lines: LogLine[] = [];
   const stream = { write: (line: string) => void lines.push(JSON.parse(line) as LogLine) };
   const log = pino({ level: "debug", base: null, formatters: { level: (level) => ({ level }) } }, stream);

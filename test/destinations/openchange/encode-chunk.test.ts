@@ -41,6 +41,9 @@ function framesOf(bytes: Buffer): string[] {
   new FrameDecoder("tcp").feed(bytes, (frame) => frames.push(frame.toString().trim()));
   return frames;
 }
+function unexpected(): never {
+  throw new TypeError("unexpected");
+}
 const offsetsOf = (jobs: Iterable<Job>): number[] => Array.from(jobs, ({ record }) => record.offset);
 
 describe("a chunk", () => {
@@ -113,14 +116,11 @@ describe("a chunk", () => {
     assert.equal(lanes.length, 0);
   });
 
-  const unexpected = (): never => {
-    throw new TypeError("unexpected");
-  };
-  const of = (offset: number, normal: JobEncoder["notifications"]): JobEncoder["notifications"] => {
-    return (job) => (job.record.offset === offset ? unexpected() : normal(job));
-  };
   const throwing: [string, Partial<JobEncoder>][] = [
-    ["the making of notifications", { notifications: of(2, encoderOf().notifications) }],
+    [
+      "the making of notifications",
+      { notifications: (job) => (job.record.offset === 2 ? unexpected() : encoderOf().notifications(job)) },
+    ],
     ["a report of what is encoded", { encoded: ({ record }) => record.offset === 2 && unexpected() }],
     [
       "a report of what cannot be",
