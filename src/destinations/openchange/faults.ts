@@ -45,7 +45,7 @@ export class Faults {
 
   /** @param nowMs milliseconds of the process's clock */
   tick(nowMs: number): void {
-    this.#givenUp.tell(nowMs);
+    this.#givenUp.tick(nowMs);
   }
 
   hostFailed(host: FaultyHost, error: SpError, waiting: number, first: Job | undefined): void {

@@ -8,33 +8,33 @@ import { namingUser } from "./resolver.ts";
 import type { Job, LookupQueue, Route } from "./route.ts";
 
 const RETRY = { firstRetryMs: 100, mostRetryMs: 5_000 } as const;
-/** Who is not found in a memcached that has just been restarted is looked up again after this. */
+/** A user who is not found in a memcached that has just been restarted is looked up again after this. */
 const AGAIN_MS = 1_000;
 
 export interface LookupEvents {
   /** A route's key was looked up: its hosts are known, and these jobs can go. `omitted` hosts of its record are left out. */
   found(route: Route, jobs: readonly Job[], omitted: number): void;
-  /** The value is no record of hosts, or is too long for one: nobody can be told of these jobs. */
+  /** The value is no record of hosts, or is too long for one: nobody can be notified of these jobs. */
   undecodable(route: Route, jobs: readonly Job[], error: Error): void;
-  /** The server gave no answer; everything waits for the next try, but for what is taken with `takeIf`. */
+  /** The server gave no reply; everything waits for the next try, but for what is taken with `takeIf`. Called for each failure. */
   failed(lookups: Lookups, error: Error): void;
-  /** After a failure, it gave an answer. */
+  /** The first reply after one or more failures. */
   recovered(lookups: Lookups): void;
-  /** The server was started less than the grace ago: who is not found there is looked up again. Called once for each start. */
+  /** The server was started less than the grace ago: users who are not found are looked up again. Called once for each start. */
   restarted(lookups: Lookups, agoMs: number): void;
   /** These were not found in it. What waits of them will be looked up again, but for what is taken with `takeIf`. */
   notYet(lookups: Lookups, routes: readonly Route[]): void;
-  /** The server does not say when it was started, so who is not found is not there. Called once. */
+  /** The server does not say when it was started, so users who are not found are not registered. Called once. */
   ageless(lookups: Lookups): void;
 }
 
 /** What may change while the server is asked. */
 export interface LookupSettings {
-  /** How long after a server's start those who are registered may not yet be so again, in milliseconds. */
+  /** For this long after a server's start, users who were registered may not yet be so again, in milliseconds. */
   readonly graceMs: number;
-  /** Keys of one request, at most. */
+  /** The most keys of one request. */
   readonly batch: number;
-  /** The only one who names the server, when he is not trusted. */
+  /** The only writer who names the server, when that is one who is not trusted. */
   readonly blamed: Writer | undefined;
 }
 
@@ -47,15 +47,15 @@ export class Lookups implements LookupQueue {
   readonly #queue = new Queue<Route>();
   /** Not found in a server that has just been restarted. */
   readonly #again = new Queue<Route>();
-  /** How many of these it is time for. */
+  /** How many of these are to be looked up now. */
   #due = 0;
   #againTimer: NodeJS.Timeout | undefined;
-  /** The start of the server that was told of last; see `MemcachedServer.startedAt`. */
-  #startTold: number | undefined;
+  /** The start of the server that was reported last; see `MemcachedServer.startedAt`. */
+  #reportedStartMs: number | undefined;
   readonly #retry: Retry<Error>;
   #asking = false;
-  /** Keys of the next request, at most: fewer after one was not answered in time. */
-  #most = Infinity;
+  /** The most keys of the next request: fewer after a reply did not come in time. */
+  #mostKeys = Infinity;
   #scheduled: NodeJS.Immediate | undefined;
   #closed = false;
 
@@ -81,7 +81,7 @@ export class Lookups implements LookupQueue {
     return this.#queue.length === 0 && this.#again.length === 0 && !this.#asking;
   }
 
-  /** The only one who names the server, when he is not trusted. */
+  /** The only writer who names the server, when that is one who is not trusted. */
   get blamed(): Writer | undefined {
     return this.#settings.blamed;
   }
@@ -129,7 +129,7 @@ export class Lookups implements LookupQueue {
 
   async #ask(): Promise<void> {
     const routes: Route[] = [];
-    const batch = Math.min(this.#settings.batch, this.#most);
+    const batch = Math.min(this.#settings.batch, this.#mostKeys);
     this.#take(this.#queue, batch, routes);
     // Beside the others, so that neither holds up the other.
     const due = Math.min(batch, this.#due, this.#again.length);
@@ -148,7 +148,7 @@ export class Lookups implements LookupQueue {
       await this.server.getEach([...unanswered.keys()], (key, found) => {
         if (this.#closed) return;
         const value = found instanceof MemcachedError ? found : found.value;
-        // Answered as it comes: a thousand long values are never held together.
+        // Each is used as it comes: a thousand long values are never held together.
         for (const route of unanswered.get(key) ?? []) this.#answered(route, value, askedAtMs);
         unanswered.delete(key);
       });
@@ -156,7 +156,7 @@ export class Lookups implements LookupQueue {
       const startedAtMs = hasMisses ? await this.server.startedAt() : undefined;
       this.#asking = false;
       if (this.#closed) return;
-      this.#most *= 2;
+      this.#mostKeys *= 2;
       this.#retry.succeeded();
       this.#missed([...unanswered.values()].flat(), askedAtMs, this.#isYoung(startedAtMs, askedAtMs));
     } catch (error) {
@@ -165,7 +165,7 @@ export class Lookups implements LookupQueue {
       this.#queue.putBack([...unanswered.values()].flat());
       // The values may be so long that a whole batch of them cannot come in time.
       if ((error as MemcachedError).code === "ERR_MEMCACHED_TIMEOUT") {
-        this.#most = Math.ceil(Math.min(this.#settings.batch, this.#most) / 8);
+        this.#mostKeys = Math.ceil(Math.min(this.#settings.batch, this.#mostKeys) / 8);
       }
       this.#retry.failed(error as Error);
     }
@@ -184,12 +184,12 @@ export class Lookups implements LookupQueue {
     }
   }
 
-  /** Whether the server was so new when it was asked that who is not found may only not be there yet. */
+  /** Whether the server had started so lately when it was asked that users who are not found may yet register again. */
   #isYoung(startedAtMs: number | undefined, askedAtMs: number): boolean {
     if (startedAtMs === undefined) return false;
     const isYoung = askedAtMs - startedAtMs < this.#settings.graceMs;
-    if (startedAtMs !== this.#startTold) {
-      this.#startTold = startedAtMs;
+    if (startedAtMs !== this.#reportedStartMs) {
+      this.#reportedStartMs = startedAtMs;
       if (isYoung) this.#events.restarted(this, askedAtMs - startedAtMs);
       else if (startedAtMs === -Infinity) this.#events.ageless(this);
     }
@@ -228,7 +228,7 @@ export class Lookups implements LookupQueue {
       if (value instanceof MemcachedError) throw namingUser(route.cn, value);
       list = value === undefined ? NOBODY : this.#hostLists.of(route.cn, value);
     } catch (error) {
-      // Not an answer, so that the next look-up says it again.
+      // The route remembers no hosts, so that the next look-up reports it again.
       this.#events.undecodable(route, jobs, error as Error);
       return;
     }

@@ -16,7 +16,7 @@ type HostsByUser = Map<string, Set<string>>;
 export class Unregistered {
   readonly #onTaken: (endpoint: Endpoint, jobs: readonly Job[]) => void;
   readonly #graceMs: number;
-  readonly #askedAt = new WeakMap<Endpoint, number>();
+  readonly #askedAtMs = new WeakMap<Endpoint, number>();
   #refusing = new Set<Endpoint>();
   #working = false;
   #closed = false;
@@ -35,10 +35,10 @@ export class Unregistered {
    * long record.
    */
   ask(endpoint: Endpoint): void {
-    const now = performance.now();
-    const before = this.#askedAt.get(endpoint);
-    if (before !== undefined && now - before < ASK_AGAIN_MS) return;
-    this.#askedAt.set(endpoint, now);
+    const nowMs = performance.now();
+    const before = this.#askedAtMs.get(endpoint);
+    if (before !== undefined && nowMs - before < ASK_AGAIN_MS) return;
+    this.#askedAtMs.set(endpoint, nowMs);
     this.#refusing.add(endpoint);
     if (!this.#working) void this.#work();
   }

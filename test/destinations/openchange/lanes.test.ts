@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import { Lanes, type WriterLane } from "../../../src/destinations/openchange/lanes.ts";
-import type { Job } from "../../../src/destinations/openchange/route.ts";
+import type { Job, Route } from "../../../src/destinations/openchange/route.ts";
 import type { Writer } from "../../../src/delivery/destination.ts";
 import { OWN_UID, STRANGE_UID, writerOf } from "../../helpers/journal.ts";
 
@@ -33,6 +33,8 @@ function takeAll(): Writer[] {
 }
 
 const begin = (lane: WriterLane, job: Job): void => lanes.begin(lane, { job, rest: [].values(), next: undefined });
+
+const jobFor = (route: Route, offset: number): Job => ({ ...jobOf(trusted, offset), route });
 
 describe("what waits for a host", () => {
   it("is in order for all who are trusted together", () => {
@@ -95,6 +97,25 @@ describe("what waits for a host", () => {
       ofStrange.map(({ record }) => record.offset),
       [10, 11, 0, 1],
     );
+  });
+
+  it("lets others go first while it is set aside, with what follows of its user, and is then first again", () => {
+    const [anna, bert] = [{} as Route, {} as Route];
+    for (const [offset, route] of [anna, bert, anna, bert].entries()) lanes.push(jobFor(route, offset));
+    const lane = lanes.first as WriterLane;
+    lanes.setAside(lanes.shift(lane) as Job);
+    assert.equal(lanes.isAside(jobFor(anna, 2)), true);
+    assert.equal(lanes.isAside(jobFor(bert, 3)), false);
+    assert.equal(lanes.length, 4);
+    assert.equal(lane.length, 3);
+    assert.equal(lanes.takeIf(({ record }) => record.offset === 0).length, 1, "also when it is taken back");
+    assert.equal(lanes.isAside(jobFor(anna, 2)), false);
+    lanes.setAside(lanes.shift(lane) as Job);
+    assert.deepEqual(
+      [...lanes].map(({ record }) => record.offset),
+      [1, 2, 3],
+    );
+    assert.equal(lanes.length, 3);
   });
 
   it("can be taken back by a test, and the oldest of the longest first", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Socket } from "node:net";
-import { describe, test, type TestContext } from "node:test";
+import { describe, mock, test, type TestContext } from "node:test";
 import { charset } from "../../../src/destinations/openchange/codec/charset.ts";
 import { encodeResolverRecord } from "../../../src/destinations/openchange/codec/resolver-record.ts";
 import { HostLists } from "../../../src/destinations/openchange/host-lists.ts";
@@ -9,6 +9,7 @@ import { Lookups } from "../../../src/destinations/openchange/lookups.ts";
 import { Resolver } from "../../../src/destinations/openchange/resolver.ts";
 import { Route, type Job } from "../../../src/destinations/openchange/route.ts";
 import type { EventRecord } from "../../../src/delivery/destination.ts";
+import type { MemcachedServer } from "../../../src/protocols/memcached/server.ts";
 import { waitFor } from "../../helpers/wait.ts";
 
 const PATIENCE_MS = 20_000;
@@ -178,4 +179,85 @@ describe("an answer to look-ups", () => {
       ],
     );
   });
+});
+
+/** Lets everything happen that waits for no timer. */
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate);
+}
+
+/** Look-ups of a server that was started this long before each request, and has the users of `registered`. */
+function restarted(t: TestContext, ageMs: number) {
+  const seen: string[] = [];
+  const registered = new Set<string>();
+  const server = {
+    name: "test",
+    async getEach(keys: readonly string[], onFound: (key: string, item: { value: Buffer }) => void) {
+      seen.push(`asked ${keys.join(" ")}`);
+      for (const key of keys) if (registered.has(key)) onFound(key, { value: record(HOST) });
+    },
+    startedAt: async () => (ageMs === Infinity ? -Infinity : startMs),
+  } as unknown as MemcachedServer;
+  const startMs = performance.now() - ageMs;
+  const resolver = { pool: { wireKey: (key: string) => key.replace("resolver:", "") } } as unknown as Resolver;
+  const lookups = new Lookups(
+    server,
+    new HostLists(charset()),
+    {
+      found: ({ cn, hosts }, jobs) => seen.push(`${cn} ${jobs.length} ${hosts.length}`),
+      undecodable: () => assert.fail(),
+      failed: (_, error) => assert.fail(error),
+      recovered: () => assert.fail(),
+      restarted: (_, agoMs) => seen.push(`started ${Math.floor(agoMs / 1_000)} s ago`),
+      notYet: (_, routes) => seen.push(`not yet ${routes.map(({ cn }) => cn).join(" ")}`),
+      ageless: () => seen.push("ageless"),
+    },
+    { graceMs: 30_000, batch: 1_000, blamed: undefined },
+  );
+  mock.timers.enable({ apis: ["setTimeout"] });
+  t.after(() => {
+    mock.timers.reset();
+    lookups.close();
+  });
+  return { seen, registered, lookups, route: (cn: string) => new Route(cn, resolver, lookups) };
+}
+
+describe("a memcached that has just been started", () => {
+  test("is asked again each second for a user who is not found, beside the others, and its start is reported once", async (t) => {
+    const w = restarted(t, 5_000);
+    const [anna, bert] = [w.route("anna"), w.route("bert")];
+    w.lookups.push(job(anna));
+    await turns();
+    assert.deepEqual(w.seen.splice(0), ["asked anna", "started 5 s ago", "not yet anna"]);
+    w.registered.add("bert");
+    w.lookups.push(job(bert));
+    w.lookups.push(job(anna));
+    await turns();
+    assert.deepEqual(w.seen.splice(0), ["asked bert", "bert 1 1"], "who waits to be asked for again holds up nobody");
+    mock.timers.tick(1_000);
+    await turns();
+    assert.deepEqual(w.seen.splice(0), ["asked anna", "not yet anna"]);
+    w.registered.add("anna");
+    mock.timers.tick(999);
+    await turns();
+    assert.deepEqual(w.seen, []);
+    mock.timers.tick(1);
+    await turns();
+    assert.deepEqual(w.seen, ["asked anna", "anna 2 1"]);
+    assert.equal(w.lookups.idle, true);
+  });
+
+  for (const [what, ageMs, seen] of [
+    ["is believed that nobody is registered once the grace is over", 30_001, []],
+    ["is believed when it does not say when it was started, which is reported once", Infinity, ["ageless"]],
+  ] as const) {
+    test(what, async (t) => {
+      const w = restarted(t, ageMs);
+      for (let n = 0; n < 2; n++) {
+        w.lookups.push(job(w.route(`u${n}`)));
+        await turns();
+      }
+      assert.deepEqual(w.seen, ["asked u0", ...seen, "u0 1 0", "asked u1", "u1 1 0"]);
+    });
+  }
 });
