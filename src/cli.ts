@@ -16,6 +16,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void
   run: async () => (await import("./commands/run.ts")).addRun,
   status: async () => (await import("./commands/status.ts")).addStatus,
   check: async () => (await import("./commands/check.ts")).addCheck,
+  pause: async () => (await import("./commands/pause.ts")).addPause,
+  resume: async () => (await import("./commands/pause.ts")).addResume,
   tail: async () => (await import("./commands/tail.ts")).addTail,
   config: async () => (await import("./commands/config.ts")).addConfig,
   listen: async () => (await import("./commands/listen.ts")).addListen,

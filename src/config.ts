@@ -12,7 +12,7 @@ import {
   waitOrNoneSchema,
   type Options,
 } from "./delivery/options.ts";
-import { KIND_TYPES, loadKinds } from "./destinations/kinds.ts";
+import { KIND_TYPES, loadKinds, type LoadKinds } from "./destinations/kinds.ts";
 import { OcnotifyError } from "./errors.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "./log.ts";
 import { json, printable } from "./printable.ts";
@@ -99,12 +99,12 @@ export function allOptions(kind: Kind): Options {
  * The effective configuration of what a file says.
  * @throws OcnotifyError ERR_CONFIG that names each wrong path and what is allowed there
  */
-export async function checkConfig(input: unknown, source: string): Promise<Config> {
+export async function checkConfig(input: unknown, source: string, load: LoadKinds = loadKinds): Promise<Config> {
   const faults = mappings(input)
     .filter(([, value]) => Array.isArray(value))
     .map(([where]) => `${where}: expected keys with their values, got a list`);
   if (faults.length === 0) {
-    const kinds = await kindsIn(input);
+    const kinds = await kindsIn(input, load);
     const result = v.safeParse(schemaWith(kinds), input, { abortPipeEarly: true });
     if (result.success) return result.output;
     faults.push(...result.issues.map((issue) => describeFault(issue, kinds)));
@@ -113,9 +113,9 @@ export async function checkConfig(input: unknown, source: string): Promise<Confi
 }
 
 /** The kinds that a configuration names, the default one included, as far as there are such. */
-async function kindsIn(input: unknown): Promise<ReadonlyMap<string, Kind>> {
+async function kindsIn(input: unknown, load: LoadKinds): Promise<ReadonlyMap<string, Kind>> {
   const { destinations } = (input ?? {}) as { destinations?: unknown };
-  return await loadKinds([DEFAULT_TYPE, ...Object.values(destinations ?? {}).map(typeOf)]);
+  return await load([DEFAULT_TYPE, ...Object.values(destinations ?? {}).map(typeOf)]);
 }
 
 function typeOf(destination: unknown): string {

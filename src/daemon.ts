@@ -1,25 +1,30 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { allOptions, type Config, type DestinationConfig } from "./config.ts";
-import type { Kinds } from "./counters.ts";
-import { commonOptions } from "./delivery/common-options.ts";
-import { Delivery } from "./delivery/delivery.ts";
-import { connectionsWithin, descriptorLimit } from "./descriptors.ts";
+import { isDeepStrictEqual } from "node:util";
+import type { Config } from "./config.ts";
+import { serveControl } from "./control.ts";
+import { Deliveries, type Configured } from "./deliveries.ts";
+import { Pauses } from "./delivery/pauses.ts";
 import type { Kind } from "./delivery/kind.ts";
-import { milliseconds, settingsOf } from "./delivery/options.ts";
-import { loadKinds } from "./destinations/kinds.ts";
+import { connectionsWithin, descriptorLimit } from "./descriptors.ts";
+import { milliseconds } from "./delivery/options.ts";
+import { loadKinds, type LoadKinds } from "./destinations/kinds.ts";
 import { OcnotifyError } from "./errors.ts";
-import { eventFilter } from "./events/filter.ts";
 import { JournalDirectory } from "./journal/directory.ts";
 import { Owners } from "./journal/owners.ts";
 import { Retention } from "./journal/retention.ts";
 import type { Logger } from "./log.ts";
 import { LossLog } from "./loss-log.ts";
 import { lockStateDirectory } from "./state-lock.ts";
-import { serveStatus, type Status } from "./status.ts";
+import type { Status } from "./status.ts";
 import { version } from "./version.ts";
 
 export interface Daemon {
+  /**
+   * Takes over what is changed of the destinations, the level of the log and the drain timeout, and says what needs a
+   * restart. It never fails: a destination that cannot be made is held.
+   */
+  reload(config: Config): Promise<void>;
   /** Stops reading, sends what it can within the configured time, saves the cursors and releases everything. */
   stop(): Promise<void>;
 }
@@ -28,14 +33,15 @@ export interface Daemon {
  * Starts reading the journal and telling every destination.
  * @throws OcnotifyError for a journal, a cursor or a setting that cannot be used
  */
-export async function startDaemon(config: Config, log: Logger): Promise<Daemon> {
+export async function startDaemon(config: Config, log: Logger, load: LoadKinds = loadKinds): Promise<Daemon> {
   await mkdir(config.state_directory, { recursive: true }).catch((error: Error) => {
     throw new OcnotifyError("ERR_STATE_DIRECTORY", `state_directory: ${error.message}`, { cause: error });
   });
   const unlock = lockStateDirectory(config.state_directory);
   try {
-    const daemon = await startLocked(config, log);
+    const daemon = await startLocked(config, log, load);
     return {
+      ...daemon,
       async stop() {
         await daemon.stop();
         unlock();
@@ -47,16 +53,27 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   }
 }
 
-async function startLocked(config: Config, log: Logger): Promise<Daemon> {
+async function startLocked(config: Config, log: Logger, load: LoadKinds): Promise<Daemon> {
   const startedAt = performance.now();
-  const kinds = await loadKinds(Object.values(config.destinations).map(({ type }) => type));
-  const maxConnections = connectionsOfEach(config, log);
+  // Those of a later configuration are added.
+  const kinds = new Map<string, Kind>();
+  const configured = async ({ destinations, drain_timeout }: Config): Promise<Configured> => {
+    for (const [type, kind] of await load(typesOf(destinations))) kinds.set(type, kind);
+    const maxConnections = connectionsOfEach(destinations, log);
+    return { destinations, kinds, maxConnections, drainMs: milliseconds(drain_timeout) };
+  };
+  const first = await configured(config);
+  const pauses = await Pauses.load(join(config.state_directory, "paused.json"));
   const owners = new Owners(config.journal.mail_users, config.journal.user_names);
   await owners.resolve(log);
   const directory = new JournalDirectory(config.journal.directory, owners, log);
-  const deliveries: Delivery[] = [];
-  const isPast: Delivery["isPast"] = (segment) => deliveries.every((delivery) => delivery.isPast(segment));
-  const retention = new Retention(directory, milliseconds(config.journal.retention), isPast, log);
+  const deliveries = new Deliveries({ stateDirectory: config.state_directory, directory, pauses, log }, first);
+  const retention = new Retention(
+    directory,
+    milliseconds(config.journal.retention),
+    (segment) => deliveries.isPast(segment),
+    log,
+  );
   const status = (): Status => ({
     version,
     node: process.versions.node,
@@ -70,20 +87,18 @@ async function startLocked(config: Config, log: Logger): Promise<Daemon> {
       cleared: retention.cleared,
     },
     memory: { rssBytes: process.memoryUsage.rss() },
-    destinations: Object.fromEntries(deliveries.map((delivery) => [delivery.name, delivery.status()])),
+    destinations: deliveries.status(),
   });
-  const server = await serveStatus(config.state_directory, status);
+  const server = await serveControl(
+    config.state_directory,
+    { status, pause: (name, by) => deliveries.pause(name, by), resume: (name) => deliveries.resume(name) },
+    log,
+  );
   try {
     await directory.open();
     directory.probe();
-    for (const [name, settings] of Object.entries(config.destinations)) {
-      const destinationLog = log.child({ destination: name });
-      deliveries.push(
-        await startDelivery(name, settings, { config, kinds, directory, maxConnections }, destinationLog),
-      );
-    }
+    await deliveries.start();
   } catch (error) {
-    for (const delivery of deliveries) await delivery.close(0);
     directory.close();
     server.close();
     throw error;
@@ -94,18 +109,44 @@ async function startLocked(config: Config, log: Logger): Promise<Daemon> {
   log.info({ journal: directory.path, segments: directory.segments.size }, "ready");
 
   return {
+    async reload(changed) {
+      log.level = changed.log.level;
+      deliveries.setLevel(changed.log.level);
+      for (const key of needingRestart(config, changed)) {
+        log.warn(`${key} has changed, which has no effect before systemctl restart ocnotify`);
+      }
+      await deliveries.change(await configured(changed));
+      log.info("the configuration is in effect");
+    },
     async stop() {
       retention.stop();
       lossLog.stop();
-      await Promise.all(deliveries.map((delivery) => delivery.close(milliseconds(config.drain_timeout))));
+      await deliveries.close();
       directory.close();
       server.close();
     },
   };
 }
 
+function typesOf(destinations: Config["destinations"]): string[] {
+  return Object.values(destinations).map(({ type }) => type);
+}
+
+/** The keys with another value than the daemon was started with, of those that it cannot change while it runs. */
+function needingRestart(started: Config, changed: Config): string[] {
+  const differing = <Part extends object>(path: string, before: Part, after: Part): string[] =>
+    (Object.keys(after) as (keyof Part & string)[])
+      .filter((key) => !isDeepStrictEqual(before[key], after[key]))
+      .map((key) => `${path}${key}`);
+  return [
+    ...differing("", { state_directory: started.state_directory }, { state_directory: changed.state_directory }),
+    ...differing("journal.", started.journal, changed.journal),
+    ...differing("log.", { format: started.log.format }, { format: changed.log.format }),
+  ];
+}
+
 /** What each destination may have of the connections that the limit of open files allows. */
-function connectionsOfEach({ destinations }: Config, log: Logger): number {
+function connectionsOfEach(destinations: Config["destinations"], log: Logger): number {
   const settings = Object.values(destinations);
   const limit = descriptorLimit();
   const most = Math.max(1, Math.floor(connectionsWithin(limit) / Math.max(1, settings.length)));
@@ -116,43 +157,4 @@ function connectionsOfEach({ destinations }: Config, log: Logger): number {
     );
   }
   return most;
-}
-
-interface DeliveryContext {
-  readonly config: Config;
-  readonly kinds: Kinds;
-  readonly directory: JournalDirectory;
-  readonly maxConnections: number;
-}
-
-async function startDelivery(
-  name: string,
-  written: DestinationConfig,
-  { config, kinds, directory, maxConnections }: DeliveryContext,
-  log: Logger,
-): Promise<Delivery> {
-  // The configuration was judged with the same kinds.
-  const kind = kinds.get(written.type) as Kind;
-  const cursorFile = join(config.state_directory, `${name}.cursor`);
-  const filter = settingsOf(commonOptions, written);
-  try {
-    return await Delivery.start(
-      {
-        name,
-        type: kind.type,
-        cursorFile,
-        wants: eventFilter(filter),
-        wantsService: filter.services !== undefined,
-        wholeRecords: kind.wholeRecords,
-      },
-      directory,
-      (answers) => kind.create(settingsOf(allOptions(kind), written), { name, answers, log, maxConnections }),
-      log,
-    );
-  } catch (error) {
-    const { code } = error as { code?: string };
-    throw new OcnotifyError(code ?? "ERR_DESTINATION", `destination ${name}: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
 }

@@ -3,6 +3,8 @@ import { statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Config } from "../config.ts";
 import { lossesOf } from "../counters.ts";
+import type { DeliveryStatus } from "../delivery/delivery.ts";
+import { describeState } from "../delivery/state.ts";
 import { loadKinds } from "../destinations/kinds.ts";
 import { uidOfMailUser } from "../journal/owners.ts";
 import { askStatus, type Status } from "../status.ts";
@@ -144,6 +146,7 @@ export async function checkDaemon(config: Config): Promise<{ findings: Finding[]
     findings.push(warning("daemon", told, remedy));
   }
   for (const [name, destination] of Object.entries(status.destinations)) {
+    findings.push(...stateFindings(name, destination));
     const { lagRecords, lagSeconds, unreadBytes } = destination;
     const behind = `${name} is ${lagRecords} records and ${lagSeconds.toFixed(1)} s behind, ${unreadBytes} bytes are not read`;
     findings.push(
@@ -164,6 +167,23 @@ export async function checkDaemon(config: Config): Promise<{ findings: Finding[]
   // What another version counts, and means, need not be this one's.
   if (status.version === version) findings.push(...(await lossFindings(status, mailUids)));
   return { findings, status };
+}
+
+function stateFindings(name: string, { state }: DeliveryStatus): Finding[] {
+  switch (state.name) {
+    case "delivering":
+      return [];
+    case "held":
+      return [fault("daemon", `${name} is ${describeState(state)}`, `journalctl -u ocnotify says more`)];
+    case "paused":
+      return [
+        warning(
+          "daemon",
+          `${name} is ${describeState(state)}: nothing is notified, and the journal keeps what is recorded`,
+          `ocnotify resume ${name}`,
+        ),
+      ];
+  }
 }
 
 async function lossFindings(status: Status, mailUids: ReadonlySet<number>): Promise<Finding[]> {

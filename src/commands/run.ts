@@ -1,9 +1,9 @@
 import { setFlagsFromString } from "node:v8";
 import { Option, type Command } from "commander";
-import { DEFAULT_CONFIG_FILE, readConfig, type Config } from "../config.ts";
-import { startDaemon } from "../daemon.ts";
-import { createLog, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../log.ts";
-import { systemd } from "../systemd.ts";
+import { DEFAULT_CONFIG_FILE, readConfig, unusableValues, type Config } from "../config.ts";
+import { startDaemon, type Daemon } from "../daemon.ts";
+import { createLog, type Logger, LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../log.ts";
+import { systemd, type Systemd } from "../systemd.ts";
 import { example } from "./options.ts";
 
 /**
@@ -26,7 +26,9 @@ interface RunOptions {
 export function addRun(program: Command): void {
   program
     .command("run")
-    .description("the daemon: reads the journal and tells everybody, until SIGTERM or SIGINT")
+    .description(
+      "the daemon: reads the journal and tells everybody, until SIGTERM or SIGINT. SIGHUP: reads its configuration again",
+    )
     .option("-c, --config <file>", `configuration file (default: ${DEFAULT_CONFIG_FILE} if it exists)`)
     .option("--journal <dir>", "directory of the journal")
     .option("--state-dir <dir>", "directory for what must survive a restart")
@@ -41,9 +43,14 @@ export function addRun(program: Command): void {
       // Listened for before anybody is told that the daemon is ready: who starts it may stop it at once.
       const stopping = nextSignal();
       void stopping.then(nextSignal).then(() => process.exit(1));
+      // Without this, a signal that comes too early would end it.
+      let reload = (): void => log.warn("SIGHUP before the daemon is ready: the configuration is being read already");
+      process.on("SIGHUP", () => reload());
       const daemon = await startDaemon(config, log);
       service.ready();
+      reload = oneAtATime(() => reloadConfig(daemon, service, options, log));
       const signal = await stopping;
+      reload = () => undefined;
       service.stopping();
       log.info({ signal }, "stopping; a second signal stops at once");
       await daemon.stop();
@@ -63,6 +70,36 @@ function withOptions(config: Config, options: RunOptions): Config {
       mail_users: options.mailUser ?? config.journal.mail_users,
     },
     state_directory: options.stateDir ?? config.state_directory,
+  };
+}
+
+/** What is wrong with the file is logged, and then nothing changes. */
+async function reloadConfig(daemon: Daemon, service: Systemd, options: RunOptions, log: Logger): Promise<void> {
+  await service.reloading();
+  try {
+    const config = withOptions(await readConfig(options.config), options);
+    const unusable = await unusableValues(config);
+    if (unusable.length > 0) throw new Error(unusable.join("; "));
+    await daemon.reload(config);
+  } catch (error) {
+    log.error(
+      `the configuration is not read again, and nothing has changed: ${(error as Error).message}. Correct it (ocnotify config check), then systemctl reload ocnotify`,
+    );
+  }
+  service.ready();
+}
+
+/** Of what is asked for while it is being done, one more is done after it. */
+function oneAtATime(act: () => Promise<void>): () => void {
+  let wanted = 0;
+  return () => {
+    if (wanted++ > 0) return;
+    void (async () => {
+      do {
+        wanted = 1;
+        await act();
+      } while (--wanted > 0);
+    })();
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { readConfig } from "../config.ts";
 import { lossesOf, type Kinds, type Loss } from "../counters.ts";
+import { describeState, type DestinationState } from "../delivery/state.ts";
 import { loadKinds } from "../destinations/kinds.ts";
 import { json, printable } from "../printable.ts";
 import { askStatus, type Status } from "../status.ts";
@@ -49,6 +50,7 @@ function describe(status: Status, kinds: Kinds): string {
     const { notified, dropped, nobody, filtered, ignored } = d.outcomes;
     lines.push(
       `destination ${name} (${d.type})`,
+      ...stateRow(name, d.state),
       row(
         "records",
         `${d.records} read (${mebibytes(d.bytes)}), ${d.malformed} malformed, ${d.unrecorded} could not be recorded, ${d.untrusted} passed over`,
@@ -64,6 +66,12 @@ function describe(status: Status, kinds: Kinds): string {
     );
   }
   return `${lines.map(printable).join("\n")}\n`;
+}
+
+function stateRow(name: string, state: DestinationState): string[] {
+  if (state.name === "delivering") return [];
+  const remedy = state.name === "paused" ? `. ocnotify resume ${name} lets it go on` : "";
+  return [row("state", `${describeState(state)}${remedy}`)];
 }
 
 function row(label: string, text: string): string {

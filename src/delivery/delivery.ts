@@ -7,13 +7,16 @@ import type {
   Place,
 } from "./destination.ts";
 import type { MailboxEvent } from "../events/event.ts";
-import { loadCursor, saveCursor } from "../journal/cursor.ts";
+import { loadCursor, saveCursor, type Cursor } from "../journal/cursor.ts";
 import type { JournalDirectory } from "../journal/directory.ts";
+import { journalEnd } from "../journal/journal-end.ts";
 import type { Segment } from "../journal/segment.ts";
 import type { EventRecord, NotLoaded, Stretch } from "../journal/stretch.ts";
 import { Tail, type TailCounters, type Unread } from "../journal/tail.ts";
 import { Once, type Logger } from "../log.ts";
 import { RecordScanner } from "../events/record-scanner.ts";
+import type { Kind } from "./kind.ts";
+import { delivering, heldBecause, type DestinationState } from "./state.ts";
 
 /** Events held in memory at once; further ones stay in the journal until these are answered or put away. */
 const MAX_IN_MEMORY = 8_192;
@@ -41,6 +44,8 @@ export interface DeliverySettings {
   readonly wantsService?: boolean;
   /** Whether the destination gets each field that was recorded, and not only those that the scanner keeps. */
   readonly wholeRecords: boolean;
+  /** Where it begins without a cursor file. */
+  readonly startsAt: Kind["startsAt"];
 }
 
 /** What became of the records that were read, each of which is in one of these. */
@@ -55,6 +60,7 @@ export interface Outcomes extends Record<Outcome, number> {
 export interface DeliveryStatus extends TailCounters, Unread, DestinationStatus {
   /** The kind of the destination. */
   readonly type: string;
+  readonly state: DestinationState;
   readonly outcomes: Readonly<Outcomes>;
   /** Records not yet answered; those not yet read are counted by their bytes. */
   readonly lagRecords: number;
@@ -80,6 +86,7 @@ export class Delivery implements Answers {
   #saveTimer: NodeJS.Timeout | undefined;
   #saveTook = 0;
   #stopped = false;
+  #state = delivering();
 
   private constructor(
     settings: DeliverySettings,
@@ -91,12 +98,17 @@ export class Delivery implements Answers {
     this.#settings = settings;
     this.#log = log;
     this.#tail = tail(() => this.#wake());
-    this.destination = destination(this);
+    try {
+      this.destination = destination(this);
+    } catch (error) {
+      this.#tail.close();
+      throw error;
+    }
   }
 
   /**
-   * Begins where the cursor file says, or with the oldest record when there is none.
-   * @throws OcnotifyError ERR_CURSOR for a cursor file that cannot be used
+   * Begins where the cursor file says; without one, with the oldest record, or at the journal's end, which is saved first.
+   * @throws OcnotifyError ERR_CURSOR for a cursor file that cannot be used, ERR_CURSOR_SAVE
    */
   static async start(
     settings: DeliverySettings,
@@ -104,7 +116,8 @@ export class Delivery implements Answers {
     destination: (answers: Answers) => Destination,
     log: Logger,
   ): Promise<Delivery> {
-    const cursor = await loadCursor(settings.cursorFile);
+    let cursor = await loadCursor(settings.cursorFile);
+    if (cursor === undefined && settings.startsAt === "end") cursor = await startAtEnd(settings, directory, log);
     const delivery = new Delivery(
       settings,
       (wake) => new Tail(directory, cursor, wake, log, scannerFor(settings)),
@@ -141,6 +154,22 @@ export class Delivery implements Answers {
     this.#wake();
   }
 
+  hold(reason: string): void {
+    if (this.#state.name === "held") {
+      this.#state = { ...this.#state, reason };
+      return;
+    }
+    this.#state = heldBecause(reason);
+    this.#log.warn(`held: ${reason}. Until it delivers again, the journal keeps what is recorded for it`);
+  }
+
+  release(): void {
+    if (this.#state.name !== "held") return;
+    this.#state = delivering();
+    this.#log.info("delivers again");
+    this.#wake();
+  }
+
   /** Whether a segment is of no more use to this destination. */
   isPast(segment: Segment): boolean {
     return this.#tail.isPast(segment);
@@ -149,13 +178,13 @@ export class Delivery implements Answers {
   status(): DeliveryStatus {
     const { unanswered, oldest, counters } = this.#tail;
     const unread = this.#tail.unread();
-    const bytesPerRecord = counters.records === 0 ? TYPICAL_RECORD : counters.bytes / counters.records;
     return {
       ...counters,
       type: this.#settings.type,
+      state: this.#state,
       outcomes: { ...this.#outcomes, waiting: unanswered },
       ...unread,
-      lagRecords: unanswered + Math.ceil(unread.unreadBytes / bytesPerRecord),
+      lagRecords: unanswered + lagRecords(counters, unread),
       lagSeconds: oldest === undefined ? 0 : Math.max(0, performance.now() - oldest) / 1_000,
       ...this.destination.status(),
     };
@@ -173,10 +202,10 @@ export class Delivery implements Answers {
   }
 
   #wake(): void {
-    if (this.#running !== undefined || this.#stopped) return;
+    if (this.#running !== undefined || this.#stopped || this.#state.name === "held") return;
     this.#running = setImmediate(() => {
       this.#running = undefined;
-      this.#read();
+      if (this.#state.name !== "held") this.#read();
     });
   }
 
@@ -243,4 +272,18 @@ function stretchOf(place: Place): Stretch {
 
 function scannerFor({ wholeRecords, wantsService }: DeliverySettings): RecordScanner | undefined {
   return wholeRecords ? undefined : new RecordScanner(wantsService);
+}
+
+/** Without a cursor, for a destination that is not to be given what was recorded before it was there. */
+async function startAtEnd({ cursorFile }: DeliverySettings, directory: JournalDirectory, log: Logger): Promise<Cursor> {
+  const { cursor, bytesBefore } = journalEnd(directory);
+  await saveCursor(cursorFile, cursor);
+  const before = "ocnotify tail --since 1h --json prints what came before, as far back as journal.retention keeps it";
+  log.info({ bytesBefore }, `a new destination begins with what is recorded from now on. ${before}`);
+  return cursor;
+}
+
+/** How many records are not read, estimated by their bytes. */
+export function lagRecords({ records, bytes }: TailCounters, { unreadBytes }: Unread): number {
+  return Math.ceil(unreadBytes / (records === 0 ? TYPICAL_RECORD : bytes / records));
 }

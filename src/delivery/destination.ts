@@ -50,6 +50,13 @@ export interface Answers {
   load(record: EventRecord): MailboxEvent | NotLoaded;
   /** `accepting` has become true again. */
   resume(): void;
+  /**
+   * Its receiver is at fault, and it is given no more until `release`. What it has it keeps, and may try again.
+   * @param reason what is wrong with the receiver, and what to do: for the status and the log
+   */
+  hold(reason: string): void;
+  /** The receiver is in order again; does nothing when it was not held. */
+  release(): void;
 }
 
 /** What a destination counts since it was started. */

@@ -37,6 +37,8 @@ export interface Kind<Table extends Options = Options> {
    * times faster.
    */
   readonly wholeRecords: boolean;
+  /** Where a new one begins, which has no cursor yet: with the oldest record of the journal, or with what comes. */
+  readonly startsAt: "oldest" | "end";
   /** What the numbers in `DestinationStatus.details` mean. */
   readonly counters: Readonly<Record<string, Counter>>;
   /** Why it may give up a notification: the keys of `DestinationStatus.dropped`. */

@@ -8,6 +8,9 @@ const KINDS: Readonly<Record<string, () => Promise<Kind>>> = {
 /** What may stand as `type`. */
 export const KIND_TYPES = Object.keys(KINDS);
 
+/** Loads kinds by their types. Tests bring kinds of their own with one. */
+export type LoadKinds = (types: Iterable<string>) => Promise<ReadonlyMap<string, Kind>>;
+
 /** The kinds of these types, by type; those that are not known are left out. */
 export async function loadKinds(types: Iterable<string>): Promise<ReadonlyMap<string, Kind>> {
   const known = [...new Set(types)].filter((type) => Object.hasOwn(KINDS, type));

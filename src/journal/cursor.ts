@@ -1,6 +1,6 @@
-import { open, readFile, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import { readFile } from "node:fs/promises";
 import * as v from "valibot";
+import { replaceFile } from "../atomic-file.ts";
 import { OcnotifyError } from "../errors.ts";
 
 /** Ranges of one segment that a cursor names; of more, the shortest are left out. */
@@ -123,25 +123,9 @@ export async function loadCursor(path: string): Promise<Cursor | undefined> {
  * @throws OcnotifyError ERR_CURSOR_SAVE, which may go away by itself (a full disk)
  */
 export async function saveCursor(path: string, cursor: Cursor): Promise<void> {
-  const temporary = `${path}.new`;
   try {
-    const file = await open(temporary, "w", 0o640);
-    try {
-      await file.writeFile(JSON.stringify({ version: 1, segments: Object.fromEntries(cursor) }));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-    // The new name is on disk only when the directory is.
-    const directory = await open(dirname(path), "r");
-    try {
-      await directory.sync();
-    } finally {
-      await directory.close();
-    }
+    await replaceFile(path, JSON.stringify({ version: 1, segments: Object.fromEntries(cursor) }));
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined);
     throw new OcnotifyError("ERR_CURSOR_SAVE", `cannot save the cursor ${path}: ${(error as Error).message}`, {
       cause: error,
       canRetry: true,

@@ -61,6 +61,7 @@ class Site {
         cursorFile: this.#cursorFile,
         wants: () => true,
         wholeRecords: kind.wholeRecords,
+        startsAt: kind.startsAt,
       },
       await this.#journal.open(),
       (answers) =>

@@ -51,6 +51,7 @@ export function statusOf(
         leftBytes: 0,
         left: [],
         type: "openchange",
+        state: { name: "delivering", since: "2026-01-01T00:00:00.000Z" },
         outcomes: { notified: 8, dropped: 0, nobody: 1, filtered: 1, ignored: 0, waiting: 0 },
         lagRecords: 0,
         lagSeconds: 0,

@@ -18,6 +18,7 @@ export const openchange: Kind<typeof options> = {
   meaning: "the servers of OpenChange that are registered for a user",
   options,
   wholeRecords: false,
+  startsAt: "oldest",
   counters,
   dropReasons,
   describe(details) {

@@ -41,6 +41,7 @@ export const kind: Kind<typeof options> = {
   meaning: "nobody: new messages are counted",
   options,
   wholeRecords: true,
+  startsAt: "end",
   counters: {
     messages: counter("new messages"),
     bytes: counter("bytes of them"),

@@ -1,0 +1,95 @@
+import { join } from "node:path";
+import * as v from "valibot";
+import type { DestinationState } from "./delivery/state.ts";
+import { OcnotifyError } from "./errors.ts";
+import { Problem } from "./http/problem.ts";
+import type { Request, Route } from "./http/router.ts";
+import { serveOnSocket } from "./http/server.ts";
+import type { Logger } from "./log.ts";
+import { askStatus, STATUS_PATH, STATUS_SOCKET, type Status } from "./status.ts";
+
+/** The socket in the state directory at which only the daemon's user, and root, may change what the daemon does. */
+export const ADMIN_SOCKET = "admin.sock";
+
+/** What can be asked of a daemon, and done to it. */
+export interface Control {
+  status(): Status;
+  /** @param by who wants it, if that is known */
+  pause(destination: string, by: string | undefined): Promise<DestinationState>;
+  resume(destination: string): Promise<DestinationState>;
+}
+
+const PauseBody = v.optional(
+  v.strictObject({ by: v.optional(v.pipe(v.string(), v.nonEmpty(), v.maxLength(256))) }),
+  {},
+);
+
+/**
+ * Makes both sockets. Only the holder of the state directory's lock may.
+ * @throws OcnotifyError ERR_ALREADY_RUNNING when a daemon answers there all the same, ERR_SOCKET
+ */
+export async function serveControl(stateDirectory: string, control: Control, log: Logger): Promise<{ close(): void }> {
+  const other = await holder(stateDirectory);
+  if (other !== undefined) {
+    throw new OcnotifyError(
+      "ERR_ALREADY_RUNNING",
+      `a daemon runs already with the state directory ${stateDirectory} (${other}). Stop it, or give this one a directory of its own`,
+    );
+  }
+  const status: Route = { method: "GET", path: STATUS_PATH, handle: () => control.status() };
+  const act = (
+    verb: "pause" | "resume",
+    handle: (name: string, request: Request) => Promise<DestinationState>,
+  ): Route => ({
+    method: "POST",
+    path: `/v1/destinations/:name/${verb}`,
+    handle: async (request) => {
+      const { name = "" } = request.parameters;
+      return { destination: name, state: await handle(name, request).catch(refuse) };
+    },
+  });
+  const admin = [
+    status,
+    act("pause", async (name, { body }) => await control.pause(name, checked(body).by)),
+    act("resume", async (name) => await control.resume(name)),
+  ];
+  const sockets = [await serveOnSocket({ path: join(stateDirectory, STATUS_SOCKET), mode: 0o660 }, [status], log)];
+  const close = (): void => {
+    for (const socket of sockets) socket.close();
+  };
+  try {
+    sockets.push(await serveOnSocket({ path: join(stateDirectory, ADMIN_SOCKET), mode: 0o600 }, admin, log));
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return { close };
+}
+
+function checked(body: unknown): v.InferOutput<typeof PauseBody> {
+  const result = v.safeParse(PauseBody, body);
+  if (result.success) return result.output;
+  throw new Problem(
+    400,
+    "ERR_HTTP_BODY",
+    'the body must be empty or {"by": "<who pauses it, 256 characters at most>"}',
+  );
+}
+
+/** @throws Problem */
+function refuse(error: unknown): never {
+  if (!(error instanceof OcnotifyError)) throw error;
+  const status = error.code === "ERR_UNKNOWN_DESTINATION" ? 404 : error.canRetry ? 503 : 500;
+  throw new Problem(status, error.code, error.message);
+}
+
+/** Who holds the socket, for a message; undefined when nobody does. */
+async function holder(stateDirectory: string): Promise<string | undefined> {
+  try {
+    return `pid ${(await askStatus(stateDirectory)).pid}`;
+  } catch (error) {
+    const { message, cause } = error as Error & { cause?: NodeJS.ErrnoException };
+    // A daemon that is stopped or too busy to answer still holds it; one that has ended leaves a file, or none.
+    return cause?.code === "ECONNREFUSED" || cause?.code === "ENOENT" ? undefined : message;
+  }
+}

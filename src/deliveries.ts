@@ -1,0 +1,285 @@
+import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { allOptions, type DestinationConfig } from "./config.ts";
+import type { Kinds } from "./counters.ts";
+import { commonOptions } from "./delivery/common-options.ts";
+import { Delivery, type DeliverySettings, type DeliveryStatus } from "./delivery/delivery.ts";
+import { IdleDelivery } from "./delivery/idle-delivery.ts";
+import type { Kind } from "./delivery/kind.ts";
+import { settingsOf } from "./delivery/options.ts";
+import { pausedState, type Pauses } from "./delivery/pauses.ts";
+import { heldBecause, type DestinationState } from "./delivery/state.ts";
+import { OcnotifyError } from "./errors.ts";
+import { eventFilter } from "./events/filter.ts";
+import type { JournalDirectory } from "./journal/directory.ts";
+import type { Segment } from "./journal/segment.ts";
+import type { Logger, LogLevel } from "./log.ts";
+import { json, shortened } from "./printable.ts";
+
+/** What a paused destination may take to finish what it has begun: sent is told after a second. */
+const PAUSE_DRAIN_MS = 2_000;
+
+/** What is configured of all destinations. */
+export interface Configured {
+  readonly destinations: Readonly<Record<string, DestinationConfig>>;
+  /** Of all types that these have. */
+  readonly kinds: Kinds;
+  /** Connections that each destination may have. */
+  readonly maxConnections: number;
+  /** What a destination may take to finish what it has begun. */
+  readonly drainMs: number;
+}
+
+export interface DeliveriesContext {
+  readonly stateDirectory: string;
+  readonly directory: JournalDirectory;
+  readonly pauses: Pauses;
+  readonly log: Logger;
+}
+
+/** One destination as it is configured, and what is there of it. */
+interface Entry {
+  readonly name: string;
+  readonly written: DestinationConfig;
+  readonly maxConnections: number;
+  readonly log: Logger;
+  readonly delivery: Delivery | IdleDelivery;
+}
+
+/**
+ * The deliveries to all destinations. They are made, changed, paused and ended one after another: what is asked for
+ * meanwhile waits.
+ */
+export class Deliveries {
+  readonly #context: DeliveriesContext;
+  #configured: Configured;
+  #entries: ReadonlyMap<string, Entry> | undefined;
+  /** While something changes, not everything that is configured follows the journal. */
+  #changing = false;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(context: DeliveriesContext, configured: Configured) {
+    this.#context = context;
+    this.#configured = configured;
+  }
+
+  /** @throws OcnotifyError for a destination that cannot be made; then there is none */
+  start(): Promise<void> {
+    return this.#inTurn(async () => {
+      const entries = new Map<string, Entry>();
+      try {
+        for (const name of Object.keys(this.#configured.destinations)) entries.set(name, await this.#make(name));
+      } catch (error) {
+        for (const { delivery } of entries.values()) await delivery.close(0);
+        throw error;
+      }
+      this.#entries = entries;
+    });
+  }
+
+  /** Makes what is new, ends what is gone, makes anew what is changed, and leaves alone what is as it was. */
+  change(configured: Configured): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#configured = configured;
+      const { destinations, drainMs } = configured;
+      const gone = [...this.#made.values()].filter(({ name }) => !Object.hasOwn(destinations, name));
+      const kept = await Promise.all(
+        Object.keys(destinations).map(async (name): Promise<[string, Entry]> => [name, await this.#changed(name)]),
+      );
+      await Promise.all(
+        gone.map(async ({ name, delivery, log }) => {
+          await delivery.close(drainMs);
+          const rest = `How far it has come stays in ${this.#cursorFile(name)}: a destination of this name goes on from there, unless you delete it`;
+          log.info(`the destination is removed. ${rest}`);
+        }),
+      );
+      this.#entries = new Map(kept);
+    });
+  }
+
+  /**
+   * Ends a destination, and keeps what is recorded for it, until `resume`. It does nothing for one that is paused.
+   * @throws OcnotifyError ERR_UNKNOWN_DESTINATION, ERR_PAUSES_SAVE
+   */
+  pause(name: string, by: string | undefined): Promise<DestinationState> {
+    return this.#inTurn(async () => {
+      const { log } = this.#entry(name);
+      const { pauses } = this.#context;
+      if (pauses.get(name) === undefined) {
+        await pauses.set(name, { since: new Date().toISOString(), ...(by === undefined ? {} : { by }) });
+        await this.#renew(name, Math.min(this.#configured.drainMs, PAUSE_DRAIN_MS));
+      } else {
+        log.debug("it is paused already");
+      }
+      return this.#stateOf(name);
+    });
+  }
+
+  /**
+   * Goes on from where a destination was paused. One that could not be made is tried again.
+   * @throws OcnotifyError ERR_UNKNOWN_DESTINATION, ERR_PAUSES_SAVE
+   */
+  resume(name: string): Promise<DestinationState> {
+    return this.#inTurn(async () => {
+      const { delivery, log } = this.#entry(name);
+      if (delivery instanceof IdleDelivery) {
+        await this.#context.pauses.set(name, undefined);
+        await this.#renew(name, 0);
+        if (this.#stateOf(name).name === "delivering") log.info("resumed");
+      }
+      return this.#stateOf(name);
+    });
+  }
+
+  /** Whether a segment is of no more use to any of them. */
+  isPast(segment: Segment): boolean {
+    if (this.#changing) return false;
+    for (const { delivery } of this.#made.values()) if (!delivery.isPast(segment)) return false;
+    return true;
+  }
+
+  status(): Record<string, DeliveryStatus> {
+    return Object.fromEntries(Array.from(this.#made, ([name, { delivery }]) => [name, delivery.status()]));
+  }
+
+  setLevel(level: LogLevel): void {
+    for (const { log } of this.#made.values()) log.level = level;
+  }
+
+  close(): Promise<void> {
+    return this.#inTurn(async () => {
+      await Promise.all(Array.from(this.#made.values(), ({ delivery }) => delivery.close(this.#configured.drainMs)));
+    });
+  }
+
+  async #changed(name: string): Promise<Entry> {
+    const entry = this.#made.get(name);
+    const { destinations, maxConnections, drainMs } = this.#configured;
+    if (entry === undefined) {
+      const made = await this.#makeOrHold(name);
+      made.log.info("the destination is added");
+      return made;
+    }
+    const failed = entry.delivery instanceof IdleDelivery && this.#context.pauses.get(name) === undefined;
+    const isSame = isDeepStrictEqual(entry.written, destinations[name]);
+    if (!isSame || failed) {
+      const made = await this.#replace(name, entry, drainMs);
+      made.log.info("the destination is made anew: it is changed");
+      return made;
+    }
+    const own = entry.written["max_connections"];
+    if (typeof own === "number" && Math.min(own, entry.maxConnections) > maxConnections) {
+      entry.log.warn(
+        `the limit of open files now allows ${maxConnections} connections for each destination; this one keeps up to ${Math.min(own, entry.maxConnections)} until the daemon is restarted`,
+      );
+    }
+    return entry;
+  }
+
+  async #renew(name: string, drainMs: number): Promise<void> {
+    const entry = await this.#replace(name, this.#entry(name), drainMs);
+    this.#entries = new Map(Array.from(this.#made, ([other, each]) => [other, other === name ? entry : each]));
+  }
+
+  async #replace(name: string, { delivery }: Entry, drainMs: number): Promise<Entry> {
+    await delivery.close(drainMs);
+    return await this.#makeOrHold(name);
+  }
+
+  /** One that cannot be made is held, with what is wrong as the reason. */
+  async #makeOrHold(name: string): Promise<Entry> {
+    try {
+      return await this.#make(name);
+    } catch (error) {
+      const { destinations, maxConnections } = this.#configured;
+      const written = destinations[name] as DestinationConfig;
+      const log = this.#context.log.child({ destination: name });
+      const reason = `${(error as Error).message}. Then systemctl reload ocnotify, or ocnotify resume ${name}`;
+      log.error(`held: ${reason}`);
+      const settings = { type: written.type, cursorFile: this.#cursorFile(name) };
+      const delivery = await IdleDelivery.start(settings, heldBecause(reason), this.#context.directory, log);
+      return { name, written, maxConnections, log, delivery };
+    }
+  }
+
+  /** @throws OcnotifyError when it cannot be made */
+  async #make(name: string): Promise<Entry> {
+    const { destinations, kinds, maxConnections } = this.#configured;
+    const { directory, pauses } = this.#context;
+    const log = this.#context.log.child({ destination: name });
+    const written = destinations[name] as DestinationConfig;
+    // The configuration was judged with the same kinds.
+    const kind = kinds.get(written.type) as Kind;
+    const filter = settingsOf(commonOptions, written);
+    const settings: DeliverySettings = {
+      name,
+      type: kind.type,
+      cursorFile: this.#cursorFile(name),
+      wants: eventFilter(filter),
+      wantsService: filter.services !== undefined,
+      wholeRecords: kind.wholeRecords,
+      startsAt: kind.startsAt,
+    };
+    const pause = pauses.get(name);
+    if (pause !== undefined) {
+      const by = pause.by === undefined ? "" : ` by ${pause.by}`;
+      log.warn(
+        `paused since ${pause.since}${by}: nothing is notified, and the journal keeps what is recorded, until ocnotify resume ${name}`,
+      );
+      const delivery = await IdleDelivery.start(settings, pausedState(pause), directory, log);
+      return { name, written, maxConnections, log, delivery };
+    }
+    try {
+      const delivery = await Delivery.start(
+        settings,
+        directory,
+        (answers) => kind.create(settingsOf(allOptions(kind), written), { name, answers, log, maxConnections }),
+        log,
+      );
+      return { name, written, maxConnections, log, delivery };
+    } catch (error) {
+      const { code } = error as { code?: string };
+      throw new OcnotifyError(code ?? "ERR_DESTINATION", `destination ${name}: ${(error as Error).message}`, {
+        cause: error,
+      });
+    }
+  }
+
+  #cursorFile(name: string): string {
+    return join(this.#context.stateDirectory, `${name}.cursor`);
+  }
+
+  get #made(): ReadonlyMap<string, Entry> {
+    return this.#entries ?? new Map();
+  }
+
+  #entry(name: string): Entry {
+    if (this.#entries === undefined) {
+      throw new OcnotifyError("ERR_STARTING", "the daemon is starting: try again", { canRetry: true });
+    }
+    const entry = this.#made.get(name);
+    if (entry !== undefined) return entry;
+    const names = [...this.#made.keys()].join(", ");
+    throw new OcnotifyError(
+      "ERR_UNKNOWN_DESTINATION",
+      `there is no destination ${json(shortened(name, 64))}. Those that the daemon has: ${names || "none"}`,
+    );
+  }
+
+  #stateOf(name: string): DestinationState {
+    return this.#entry(name).delivery.status().state;
+  }
+
+  #inTurn<Result>(act: () => Promise<Result>): Promise<Result> {
+    const result = this.#last.then(async () => {
+      this.#changing = true;
+      try {
+        return await act();
+      } finally {
+        this.#changing = false;
+      }
+    });
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+}
