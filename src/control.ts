@@ -53,7 +53,7 @@ export async function serveControl(stateDirectory: string, control: Control, log
     act("pause", async (name, { body }) => await control.pause(name, checked(body).by)),
     act("resume", async (name) => await control.resume(name)),
   ];
-  const sockets = [await serveOnSocket({ path: join(stateDirectory, STATUS_SOCKET), mode: 0o660 }, [status], log)];
+  const sockets = [await serveOnSocket({ path: join(stateDirectory, STATUS_SOCKET), mode: 0o660 }, admin.map(readOnly), log)];
   const close = (): void => {
     for (const socket of sockets) socket.close();
   };
@@ -64,6 +64,14 @@ export async function serveControl(stateDirectory: string, control: Control, log
     throw error;
   }
   return { close };
+}
+
+function readOnly(route: Route): Route {
+  if (route.method === "GET") return route;
+  const handle = (): never => {
+    throw new Problem(403, "ERR_READ_ONLY", `this socket is for GET and HEAD only: use ${ADMIN_SOCKET} beside it`);
+  };
+  return { ...route, handle };
 }
 
 function checked(body: unknown): v.InferOutput<typeof PauseBody> {

@@ -196,7 +196,7 @@ export class Deliveries {
       const log = this.#context.log.child({ destination: name });
       const reason = `${(error as Error).message}. Then systemctl reload ocnotify, or ocnotify resume ${name}`;
       log.error(`held: ${reason}`);
-      const settings = { type: written.type, cursorFile: this.#cursorFile(name) };
+      const settings = { type: written.type, cursorFile: this.#cursorFile(name), startsAt: "oldest" } as const;
       const delivery = await IdleDelivery.start(settings, heldBecause(reason), this.#context.directory, log);
       return { name, written, maxConnections, log, delivery };
     }

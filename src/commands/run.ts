@@ -43,12 +43,14 @@ export function addRun(program: Command): void {
       // Listened for before anybody is told that the daemon is ready: who starts it may stop it at once.
       const stopping = nextSignal();
       void stopping.then(nextSignal).then(() => process.exit(1));
-      // Without this, a signal that comes too early would end it.
-      let reload = (): void => log.warn("SIGHUP before the daemon is ready: the configuration is being read already");
+      // Listened for from the beginning, or a signal that comes early would end it.
+      let wanted = false;
+      let reload = (): void => void (wanted = true);
       process.on("SIGHUP", () => reload());
       const daemon = await startDaemon(config, log);
       service.ready();
       reload = oneAtATime(() => reloadConfig(daemon, service, options, log));
+      if (wanted) reload();
       const signal = await stopping;
       reload = () => undefined;
       service.stopping();

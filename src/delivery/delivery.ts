@@ -56,7 +56,10 @@ export interface Outcomes extends Record<Outcome, number> {
   waiting: number;
 }
 
-/** What a destination has done since the daemon started, and what it has yet to do. */
+/**
+ * What a destination has done, and what it has yet to do. It counts from when it was made: at the daemon's start, when
+ * its configuration was changed, when it was paused and resumed.
+ */
 export interface DeliveryStatus extends TailCounters, Unread, DestinationStatus {
   /** The kind of the destination. */
   readonly type: string;
@@ -116,8 +119,7 @@ export class Delivery implements Answers {
     destination: (answers: Answers) => Destination,
     log: Logger,
   ): Promise<Delivery> {
-    let cursor = await loadCursor(settings.cursorFile);
-    if (cursor === undefined && settings.startsAt === "end") cursor = await startAtEnd(settings, directory, log);
+    const cursor = await firstCursor(settings, directory, log);
     const delivery = new Delivery(
       settings,
       (wake) => new Tail(directory, cursor, wake, log, scannerFor(settings)),
@@ -274,8 +276,17 @@ function scannerFor({ wholeRecords, wantsService }: DeliverySettings): RecordSca
   return wholeRecords ? undefined : new RecordScanner(wantsService);
 }
 
-/** Without a cursor, for a destination that is not to be given what was recorded before it was there. */
-async function startAtEnd({ cursorFile }: DeliverySettings, directory: JournalDirectory, log: Logger): Promise<Cursor> {
+/**
+ * Where a destination begins; undefined for the oldest record. The journal's end is saved before anything is recorded after it.
+ * @throws OcnotifyError ERR_CURSOR, ERR_CURSOR_SAVE
+ */
+export async function firstCursor(
+  { cursorFile, startsAt }: Pick<DeliverySettings, "cursorFile" | "startsAt">,
+  directory: JournalDirectory,
+  log: Logger,
+): Promise<Cursor | undefined> {
+  const saved = await loadCursor(cursorFile);
+  if (saved !== undefined || startsAt === "oldest") return saved;
   const { cursor, bytesBefore } = journalEnd(directory);
   await saveCursor(cursorFile, cursor);
   const before = "ocnotify tail --since 1h --json prints what came before, as far back as journal.retention keeps it";

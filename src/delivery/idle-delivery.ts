@@ -1,9 +1,8 @@
-import { loadCursor } from "../journal/cursor.ts";
 import type { JournalDirectory } from "../journal/directory.ts";
 import type { Segment } from "../journal/segment.ts";
 import { Tail } from "../journal/tail.ts";
 import type { Logger } from "../log.ts";
-import { lagRecords, type DeliverySettings, type DeliveryStatus } from "./delivery.ts";
+import { firstCursor, lagRecords, type DeliverySettings, type DeliveryStatus } from "./delivery.ts";
 import type { DestinationState } from "./state.ts";
 
 /**
@@ -23,13 +22,13 @@ export class IdleDelivery {
 
   /** With a cursor file that cannot be used it is as if there were none: everything is kept. */
   static async start(
-    { type, cursorFile }: Pick<DeliverySettings, "type" | "cursorFile">,
+    settings: Pick<DeliverySettings, "type" | "cursorFile" | "startsAt">,
     state: DestinationState,
     directory: JournalDirectory,
     log: Logger,
   ): Promise<IdleDelivery> {
-    const cursor = await loadCursor(cursorFile).catch(() => undefined);
-    return new IdleDelivery(type, state, new Tail(directory, cursor, () => undefined, log));
+    const cursor = await firstCursor(settings, directory, log).catch(() => undefined);
+    return new IdleDelivery(settings.type, state, new Tail(directory, cursor, () => undefined, log));
   }
 
   isPast(segment: Segment): boolean {

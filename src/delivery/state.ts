@@ -4,7 +4,7 @@
  */
 export interface DestinationState {
   readonly name: "delivering" | "held" | "paused";
-  /** ISO 8601. Counters of the destination are since it was made: at the start, the last change or the last pause. */
+  /** ISO 8601. */
   readonly since: string;
   /** Why it is held. */
   readonly reason?: string;

@@ -10,8 +10,6 @@ import { findRoute, type Route } from "./router.ts";
 const MAX_CLIENTS = 64;
 /** What a client may take to send its request, and then to read the answer. */
 const CLIENT_MS = 5_000;
-/** How often it is looked for clients that took longer. */
-const LOOK_MS = 500;
 const MAX_HEADER_BYTES = 8 * 1024;
 const MAX_BODY_BYTES = 16 * 1024;
 
@@ -31,15 +29,21 @@ export async function serveOnSocket(
   socket: UnixSocket,
   routes: readonly Route[],
   log: Logger,
+  clientMs = CLIENT_MS,
 ): Promise<{ close(): void }> {
   const server = createServer(
     {
-      headersTimeout: CLIENT_MS,
-      requestTimeout: CLIENT_MS,
-      connectionsCheckingInterval: LOOK_MS,
+      headersTimeout: clientMs,
+      requestTimeout: clientMs,
+      connectionsCheckingInterval: clientMs / 10,
       maxHeaderSize: MAX_HEADER_BYTES,
     },
-    (request, response) => void respond(routes, request, response, log),
+    (request, response) => {
+      // A client that goes away takes it from the request.
+      const { socket } = request;
+      response.once("prefinish", () => giveTime(socket, clientMs));
+      void respond(routes, request, response, log);
+    },
   );
   server.maxConnections = MAX_CLIENTS;
   server.on("clientError", refuse);
@@ -73,6 +77,13 @@ async function respond(
   }
 }
 
+/** Time to read the answer. */
+function giveTime(socket: Socket, clientMs: number): void {
+  const timer = setTimeout(() => socket.destroy(), clientMs);
+  timer.unref();
+  socket.once("close", () => clearTimeout(timer));
+}
+
 function internal(error: unknown, log: Logger): Problem {
   const { message } = error as Error;
   log.error({ err: error }, `a request failed: ${message}`);
@@ -80,11 +91,6 @@ function internal(error: unknown, log: Logger): Problem {
 }
 
 function send(response: ServerResponse, status: number, type: string, value: unknown): void {
-  const { socket } = response;
-  if (socket === null) return;
-  const slow = setTimeout(() => socket.destroy(), CLIENT_MS);
-  slow.unref();
-  socket.once("close", () => clearTimeout(slow));
   const body = `${JSON.stringify(value)}\n`;
   response.writeHead(status, {
     "content-type": type,
@@ -138,7 +144,7 @@ function refuse(error: NodeJS.ErrnoException, socket: Socket | { destroy(): void
 function problemOf({ code, message }: NodeJS.ErrnoException): Problem {
   switch (code) {
     case "ERR_HTTP_REQUEST_TIMEOUT":
-      return new Problem(408, "ERR_HTTP_TIMEOUT", `no whole request came within ${CLIENT_MS} ms`);
+      return new Problem(408, "ERR_HTTP_TIMEOUT", "no whole request came in time");
     case "HPE_HEADER_OVERFLOW":
       return new Problem(431, "ERR_HTTP_HEADER", `the header is longer than ${MAX_HEADER_BYTES} bytes`);
     default:
