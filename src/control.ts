@@ -53,7 +53,9 @@ export async function serveControl(stateDirectory: string, control: Control, log
     act("pause", async (name, { body }) => await control.pause(name, checked(body).by)),
     act("resume", async (name) => await control.resume(name)),
   ];
-  const sockets = [await serveOnSocket({ path: join(stateDirectory, STATUS_SOCKET), mode: 0o660 }, admin.map(readOnly), log)];
+  const sockets = [
+    await serveOnSocket({ path: join(stateDirectory, STATUS_SOCKET), mode: 0o660 }, admin.map(readOnly), log),
+  ];
   const close = (): void => {
     for (const socket of sockets) socket.close();
   };

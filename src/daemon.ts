@@ -110,7 +110,6 @@ async function startLocked(config: Config, log: Logger, load: LoadKinds): Promis
 
   return {
     async reload(changed) {
-      log.level = changed.log.level;
       deliveries.setLevel(changed.log.level);
       for (const key of needingRestart(config, changed)) {
         log.warn(`${key} has changed, which has no effect before systemctl restart ocnotify`);

@@ -142,7 +142,9 @@ export class Deliveries {
     return Object.fromEntries(Array.from(this.#made, ([name, { delivery }]) => [name, delivery.status()]));
   }
 
+  /** Of the log, and of each destination's. */
   setLevel(level: LogLevel): void {
+    this.#context.log.level = level;
     for (const { log } of this.#made.values()) log.level = level;
   }
 

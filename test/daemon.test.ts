@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
 import { once } from "node:events";
 import { join, resolve } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { ask as askSocket } from "../src/http/client.ts";
 import { encodeResolverRecord, Resolver } from "../src/index.ts";
 import { bindPull } from "../src/protocols/sp/pull-socket.ts";
 import { MemcachedServer } from "../src/protocols/memcached/server.ts";
@@ -665,23 +666,68 @@ describe("the daemon", { concurrency: 4 }, () => {
     assert.equal(program.stdout(), "");
   });
 
-  test("keeps no connection of a client that speaks first, or never ends its own", async (t) => {
+  test("keeps no connection of a client that is done, speaks no HTTP, says nothing, or never ends its own", async (t) => {
     const w = await world(t);
     const daemon = await w.start();
     const open = (): number => readdirSync(`/proc/${daemon.pid}/fd`).length;
     const before = open();
-    for (let client = 0; client < 50; client++) {
-      const socket = connect(join(w.workspace.stateDir, "status.sock"));
-      socket.write("GET / HTTP/1.1\r\n\r\n");
-      await once(socket.resume(), "end");
-      socket.destroy();
+    const client = (bytes: string): Socket => {
+      const socket = connect({ path: join(w.workspace.stateDir, "status.sock"), allowHalfOpen: true });
+      socket.on("error", () => {});
+      socket.write(bytes);
+      return socket.resume();
+    };
+    const wholeRequest = "GET /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for (const bytes of [wholeRequest, "GET / HTTP/1.1\r\n\r\n", "EHLO mail.example.com\r\n"]) {
+      // None of them ends its own side.
+      const clients = Array.from({ length: 20 }, () => client(bytes));
+      await Promise.all(clients.map((socket) => once(socket, "end")));
+      await waitFor("the descriptors to be closed", () => open() <= before + 2, PATIENCE_MS);
+      for (const socket of clients) socket.destroy();
     }
-    await waitFor("the descriptors to be closed", () => open() <= before + 2, PATIENCE_MS);
-    const silent = connect({ path: join(w.workspace.stateDir, "status.sock"), allowHalfOpen: true });
-    silent.on("error", () => {});
-    await once(silent.resume(), "end");
-    await waitFor("the silent client to be dropped", () => open() <= before + 2, PATIENCE_MS);
-    silent.destroy();
+    const slow = [client(""), client("GET /v1/sta")];
+    await Promise.all(slow.map((socket) => once(socket, "end")));
+    await waitFor("the slow clients to be dropped", () => open() <= before + 2, PATIENCE_MS);
+    for (const socket of slow) socket.destroy();
+  });
+
+  test("has a socket for its group, and one for its own user, whatever its umask is", async (t) => {
+    const w = await world(t);
+    const { journal, stateDir } = w.workspace;
+    const daemon = await startDaemon({ journal, stateDir, wrapper: ["sh", "-c", 'umask 077; exec "$@"', "sh"] });
+    w.running.push(daemon);
+    const mode = (name: string): number => statSync(join(stateDir, name)).mode & 0o777;
+    assert.deepEqual([mode("status.sock"), mode("admin.sock")], [0o660, 0o600]);
+    const ask = async (socket: string, method: "GET" | "POST", path: string): Promise<unknown> =>
+      await askSocket(join(stateDir, socket), method, path, { timeoutMs: PATIENCE_MS });
+    const pause = "/v1/destinations/openchange/pause";
+    const { status, body } = (await ask("status.sock", "POST", pause)) as { status: number; body: { code: string } };
+    assert.deepEqual([status, body.code], [403, "ERR_READ_ONLY"]);
+    assert.equal((await w.status()).state.name, "delivering");
+    const over = (await ask("admin.sock", "GET", "/v1/status")) as { body: Status };
+    assert.equal(over.body.pid, daemon.pid);
+    await daemon.stop();
+    assert.deepEqual(
+      readdirSync(stateDir).filter((name) => name.endsWith(".sock")),
+      [],
+    );
+  });
+
+  test("sees a daemon of an older version, which sends its status to everybody who connects", async (t) => {
+    const w = await world(t);
+    const { journal, folder } = w.workspace;
+    const old = createServer((socket) => socket.end(`${JSON.stringify({ version: "0.0.1", pid: 1 })}\n`));
+    await once(old.listen(join(folder, "status.sock")), "listening");
+    t.after(() => old.close());
+    const run = await ocnotify(["run", "--journal", journal, "--state-dir", folder]);
+    assert.equal(run.code, 1);
+    assert.match(run.stderr, /^ocnotify: a daemon runs already with the state directory [^\n]* older version[^\n]*\n$/);
+    const status = await ocnotify(["status", "--state-dir", folder]);
+    assert.equal(status.code, 1);
+    assert.match(
+      status.stderr,
+      /^ocnotify: the daemon at \S+ is of an older version[^\n]* systemctl restart ocnotify\n$/,
+    );
   });
 
   test("goes on when a client of the status socket goes away, and when the socket's file is deleted", async (t) => {

@@ -3,7 +3,7 @@ import { textOption } from "../../src/delivery/options.ts";
 import type { LoadKinds } from "../../src/destinations/kinds.ts";
 import { FakeDestination } from "./fake-destination.ts";
 
-const options = { label: textOption("", "What a test tells its destinations by.") };
+const options = { label: textOption("none", "What a test tells its destinations by.") };
 
 /** A kind of which the test has each destination that was made, the last one of a name under that name. */
 export interface FakeKind {
