@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
@@ -52,6 +52,19 @@ describe("systemd", () => {
     service.stopping();
     await waitFor("STOPPING", () => told().length === 2);
     assert.deepEqual(told(), ["READY=1", "STOPPING=1"]);
+  });
+
+  test("is told of a reload before it is told that it is over, with the moment by its own clock", async () => {
+    const service = systemd(log, { ...process.env, NOTIFY_SOCKET: socket });
+    const uptimeUs = (): number => Number(readFileSync("/proc/uptime", "latin1").split(" ")[0]) * 1e6;
+    const before = uptimeUs();
+    await service.reloading();
+    service.ready();
+    await waitFor("READY", () => said.includes("READY=1"));
+    const usec = /^RELOADING=1\nMONOTONIC_USEC=(\d+) \d+\n(?:BARRIER=1 \d+\n)?READY=1 /m.exec(said)?.[1];
+    assert.ok(usec !== undefined, said);
+    // /proc/uptime counts in hundredths of a second, and also what a machine slept.
+    assert.ok(Number(usec) <= uptimeUs() + 20_000 && Number(usec) >= before - 60_000_000, `${usec} is not now`);
   });
 
   test("is told in time that the event loop turns, and not while it stands still", async () => {
