@@ -3,7 +3,7 @@ import * as v from "valibot";
 import type { DestinationState } from "./delivery/state.ts";
 import { OcnotifyError } from "./errors.ts";
 import { Problem } from "./http/problem.ts";
-import type { Request, Route } from "./http/router.ts";
+import type { Route } from "./http/router.ts";
 import { serveOnSocket } from "./http/server.ts";
 import type { Logger } from "./log.ts";
 import { askStatus, STATUS_PATH, STATUS_SOCKET, type Status } from "./status.ts";
@@ -36,23 +36,7 @@ export async function serveControl(stateDirectory: string, control: Control, log
       `a daemon runs already with the state directory ${stateDirectory} (${other}). Stop it, or give this one a directory of its own`,
     );
   }
-  const status: Route = { method: "GET", path: STATUS_PATH, handle: () => control.status() };
-  const act = (
-    verb: "pause" | "resume",
-    handle: (name: string, request: Request) => Promise<DestinationState>,
-  ): Route => ({
-    method: "POST",
-    path: `/v1/destinations/:name/${verb}`,
-    handle: async (request) => {
-      const { name = "" } = request.parameters;
-      return { destination: name, state: await handle(name, request).catch(refuse) };
-    },
-  });
-  const admin = [
-    status,
-    act("pause", async (name, { body }) => await control.pause(name, checked(body).by)),
-    act("resume", async (name) => await control.resume(name)),
-  ];
+  const admin = routesTo(control);
   const sockets = [
     await serveOnSocket({ path: join(stateDirectory, STATUS_SOCKET), mode: 0o660 }, admin.map(readOnly), log),
   ];
@@ -68,17 +52,36 @@ export async function serveControl(stateDirectory: string, control: Control, log
   return { close };
 }
 
-function readOnly(route: Route): Route {
-  if (route.method === "GET") return route;
-  const handle = (): never => {
-    throw new Problem(403, "ERR_READ_ONLY", `this socket is for GET and HEAD only: use ${ADMIN_SOCKET} beside it`);
+function routesTo(control: Control): Route[] {
+  return [
+    { method: "GET", path: STATUS_PATH, handle: () => control.status() },
+    act("pause", async (name, body) => await control.pause(name, checked(body).by)),
+    act("resume", async (name) => await control.resume(name)),
+  ];
+}
+
+function act(verb: string, handle: (destination: string, body: unknown) => Promise<DestinationState>): Route {
+  return {
+    method: "POST",
+    path: `/v1/destinations/:name/${verb}`,
+    async handle({ parameters: { name = "" }, body }) {
+      return { destination: name, state: await handle(name, body).catch(refuse) };
+    },
   };
-  return { ...route, handle };
+}
+
+function readOnly(route: Route): Route {
+  return route.method === "GET" ? route : { ...route, handle: refuseChange };
+}
+
+function refuseChange(): never {
+  throw new Problem(403, "ERR_READ_ONLY", `this socket is for GET and HEAD only: use ${ADMIN_SOCKET} beside it`);
 }
 
 function checked(body: unknown): v.InferOutput<typeof PauseBody> {
   const result = v.safeParse(PauseBody, body);
-  if (result.success) return result.output;
+  // To valibot a list is an object, of its indexes.
+  if (result.success && !Array.isArray(body)) return result.output;
   throw new Problem(
     400,
     "ERR_HTTP_BODY",

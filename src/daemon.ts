@@ -133,15 +133,17 @@ function typesOf(destinations: Config["destinations"]): string[] {
 
 /** The keys with another value than the daemon was started with, of those that it cannot change while it runs. */
 function needingRestart(started: Config, changed: Config): string[] {
-  const differing = <Part extends object>(path: string, before: Part, after: Part): string[] =>
-    (Object.keys(after) as (keyof Part & string)[])
-      .filter((key) => !isDeepStrictEqual(before[key], after[key]))
-      .map((key) => `${path}${key}`);
   return [
     ...differing("", { state_directory: started.state_directory }, { state_directory: changed.state_directory }),
     ...differing("journal.", started.journal, changed.journal),
     ...differing("log.", { format: started.log.format }, { format: changed.log.format }),
   ];
+}
+
+function differing<Part extends object>(path: string, before: Part, after: Part): string[] {
+  return (Object.keys(after) as (keyof Part & string)[])
+    .filter((key) => !isDeepStrictEqual(before[key], after[key]))
+    .map((key) => `${path}${key}`);
 }
 
 /** What each destination may have of the connections that the limit of open files allows. */

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** For the journal, the cursors, memcached, names and the status socket: connections to receivers leave so many free. */
+/** For the journal, the cursors, memcached, names and 64 clients of each socket: connections to receivers leave this many free. */
 const RESERVED = 256;
 
 const MAX_OPEN_SEGMENTS = 64;

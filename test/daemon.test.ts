@@ -5,11 +5,15 @@ import { once } from "node:events";
 import { join, resolve } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { checkConfig, type Config } from "../src/config.ts";
+import { startDaemon as startInProcess } from "../src/daemon.ts";
 import { ask as askSocket } from "../src/http/client.ts";
 import { encodeResolverRecord, Resolver } from "../src/index.ts";
 import { bindPull } from "../src/protocols/sp/pull-socket.ts";
 import { MemcachedServer } from "../src/protocols/memcached/server.ts";
-import type { Status } from "../src/status.ts";
+import { askStatus, type Status } from "../src/status.ts";
+import { fakeKind, type FakeKind } from "./helpers/fake-kind.ts";
+import { TestJournal } from "./helpers/journal.ts";
 import { startMemcached, type TestMemcached } from "./helpers/memcached.ts";
 import { startNanocatPull, type Peer } from "./helpers/nanocat.ts";
 import {
@@ -815,5 +819,99 @@ describe("the status of a daemon", { concurrency: 4 }, () => {
     server.close();
     assert.equal(code, 1);
     assert.match(stderr, /^ocnotify: what answers at \S+ is no daemon of ocnotify\n$/);
+  });
+});
+
+async function startedHere(t: TestContext, fake: FakeKind, destinations: object) {
+  const journal = new TestJournal();
+  const state_directory = join(journal.folder, "state");
+  const configOf = async (file: object): Promise<Config> =>
+    await checkConfig({ state_directory, journal: { directory: journal.path }, ...file }, "the test", fake.load);
+  const daemon = await startInProcess(await configOf({ destinations }), journal.log, fake.load);
+  t.after(async () => {
+    await daemon.stop();
+    journal.remove();
+  });
+  return { journal, daemon, configOf, stateDir: state_directory };
+}
+
+describe("a daemon in this process, with a kind of the test", () => {
+  const a = { type: "fake" };
+
+  test("is told what is new without a restart, and says of each key that needs one", async (t) => {
+    const fake = fakeKind();
+    const { journal, daemon, configOf, stateDir } = await startedHere(t, fake, { a });
+    await daemon.reload(
+      await configOf({
+        destinations: { a, b: a },
+        log: { level: "warn", format: "json" },
+        journal: { directory: "/elsewhere", mail_users: ["mail"], retention: "2h" },
+        state_directory: "/elsewhere",
+        drain_timeout: "9s",
+      }),
+    );
+    const warned = journal.lines.filter(({ level }) => level === "warn").map(({ msg }) => msg.split(" ", 1)[0]);
+    assert.deepEqual(warned, [
+      "state_directory",
+      "journal.directory",
+      "journal.mail_users",
+      "journal.retention",
+      "log.format",
+    ]);
+    assert.deepEqual(Object.keys((await askStatus(stateDir)).destinations), ["a", "b"]);
+    const lines = journal.lines.length;
+    await daemon.reload(await configOf({ destinations: { b: a }, log: { level: "warn" }, drain_timeout: "9s" }));
+    assert.equal(fake.made.get("a")?.closedWith, 9_000);
+    assert.equal(journal.lines.length, lines, "nothing that is info is logged any more, and no key differs");
+  });
+
+  test("has saved where a new destination begins at the end before it is ready", async (t) => {
+    const fake = fakeKind("end");
+    const { journal, stateDir } = await startedHere(t, fake, { a });
+    const said = journal.lines.filter(({ level }) => level === "info").map(({ msg }) => msg.split(" ", 3).join(" "));
+    assert.deepEqual(said, ["a new destination", "ready"]);
+    assert.deepEqual(JSON.parse(readFileSync(join(stateDir, "a.cursor"), "utf8")), { version: 1, segments: {} });
+  });
+
+  test("does not start with a destination that cannot be made, and leaves nothing in the way of the next try", async (t) => {
+    const fake = fakeKind();
+    fake.fault = new Error("the secret cannot be read");
+    const journal = new TestJournal();
+    t.after(() => journal.remove());
+    const file = { state_directory: journal.folder, journal: { directory: journal.path }, destinations: { a, b: a } };
+    const config = await checkConfig(file, "the test", fake.load);
+    await assert.rejects(startInProcess(config, journal.log, fake.load), /destination a: the secret cannot be read/);
+    fake.fault = undefined;
+    await (await startInProcess(config, journal.log, fake.load)).stop();
+  });
+
+  test("can be paused while it drains what a reload has changed, and stopped while it is paused", async (t) => {
+    const fake = fakeKind();
+    const { daemon, configOf, stateDir } = await startedHere(t, fake, { a });
+    const pause = askSocket(join(stateDir, "admin.sock"), "POST", "/v1/destinations/a/pause", {
+      timeoutMs: PATIENCE_MS,
+    });
+    const reload = daemon.reload(await configOf({ destinations: { a: { ...a, label: "new" } } }));
+    const { status, body } = await pause;
+    assert.equal(status, 200);
+    assert.equal((body as { state: { name: string } }).state.name, "paused");
+    await reload;
+    assert.equal((await askStatus(stateDir)).destinations["a"]?.state.name, "paused");
+  });
+
+  test("refuses a pause whose body is wrong, and says what it must be", async (t) => {
+    const { stateDir } = await startedHere(t, fakeKind(), { a });
+    for (const body of ["jdoe", { by: 1 }, { by: "" }, { by: "x".repeat(257) }, { who: "jdoe" }, [], null]) {
+      const answer = await askSocket(join(stateDir, "admin.sock"), "POST", "/v1/destinations/a/pause", {
+        body,
+        timeoutMs: PATIENCE_MS,
+      });
+      assert.deepEqual(
+        [answer.status, (answer.body as { code: string }).code],
+        [400, "ERR_HTTP_BODY"],
+        JSON.stringify(body),
+      );
+    }
+    assert.equal((await askStatus(stateDir)).destinations["a"]?.state.name, "delivering");
   });
 });

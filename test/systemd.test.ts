@@ -19,6 +19,8 @@ const RECEIVER = `
   while (defined recv($socket, my $datagram, 4096, 0)) { printf "%s %d\\n", $datagram, time() * 1000; }
 `;
 
+const uptimeUs = (): number => Number(readFileSync("/proc/uptime", "latin1").split(" ")[0]) * 1e6;
+
 describe("systemd", () => {
   const log = createLog({ level: "error", format: "json" });
   const folder = mkdtempSync(join(tmpdir(), "ocnotify-systemd-"));
@@ -56,7 +58,6 @@ describe("systemd", () => {
 
   test("is told of a reload before it is told that it is over, with the moment by its own clock", async () => {
     const service = systemd(log, { ...process.env, NOTIFY_SOCKET: socket });
-    const uptimeUs = (): number => Number(readFileSync("/proc/uptime", "latin1").split(" ")[0]) * 1e6;
     const before = uptimeUs();
     await service.reloading();
     service.ready();

@@ -170,20 +170,11 @@ export async function checkDaemon(config: Config): Promise<{ findings: Finding[]
 }
 
 function stateFindings(name: string, { state }: DeliveryStatus): Finding[] {
-  switch (state.name) {
-    case "delivering":
-      return [];
-    case "held":
-      return [fault("daemon", `${name} is ${describeState(state)}`, `journalctl -u ocnotify says more`)];
-    case "paused":
-      return [
-        warning(
-          "daemon",
-          `${name} is ${describeState(state)}: nothing is notified, and the journal keeps what is recorded`,
-          `ocnotify resume ${name}`,
-        ),
-      ];
-  }
+  if (state.name === "delivering") return [];
+  const message = `${name} is ${describeState(state)}`;
+  if (state.name === "held") return [fault("daemon", message, "journalctl -u ocnotify says more")];
+  const kept = "nothing is notified, and the journal keeps what is recorded";
+  return [warning("daemon", `${message}: ${kept}`, `ocnotify resume ${name}`)];
 }
 
 async function lossFindings(status: Status, mailUids: ReadonlySet<number>): Promise<Finding[]> {

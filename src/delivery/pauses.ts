@@ -4,16 +4,18 @@ import { replaceFile } from "../atomic-file.ts";
 import { OcnotifyError } from "../errors.ts";
 import type { DestinationState } from "./state.ts";
 
+const pause = v.object({ since: v.pipe(v.string(), v.isoTimestamp()), by: v.exactOptional(v.string()) });
 const PauseFile = v.object({
   version: v.literal(1),
-  paused: v.record(
-    v.string(),
-    v.object({ since: v.pipe(v.string(), v.isoTimestamp()), by: v.exactOptional(v.string()) }),
+  // To valibot a list is a record, of its indexes.
+  paused: v.pipe(
+    v.custom<object>((input) => !Array.isArray(input), "names, and not a list"),
+    v.record(v.string(), pause),
   ),
 });
 
 /** When a destination was paused, and by whom if that is known. */
-export type Pause = v.InferOutput<typeof PauseFile>["paused"][string];
+export type Pause = v.InferOutput<typeof pause>;
 
 export function pausedState(pause: Pause): DestinationState {
   return { name: "paused", ...pause };

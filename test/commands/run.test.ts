@@ -46,7 +46,7 @@ test("SIGHUP: the configuration is read again, and only what is changed in it is
     );
   };
   const done = async (name: string, count: number): Promise<void> => {
-    await waitFor(`${name}`, async () => (await destinationStatus(stateDir, name)).done === count, PATIENCE_MS);
+    await waitFor(name, async () => (await destinationStatus(stateDir, name)).done === count, PATIENCE_MS);
   };
 
   workspace.write({ uids: "1" });

@@ -56,6 +56,8 @@ describe("what the operator has paused", () => {
       "[]",
       '{"version":2,"paused":{}}',
       '{"version":1}',
+      '{"version":1,"paused":[]}',
+      '{"version":1,"paused":null}',
       '{"version":1,"paused":{"a":true}}',
       '{"version":1,"paused":{"a":{"since":"yesterday"}}}',
       '{"version":1,"paused":{"a":{"since":"2026-11-23T17:59:19.598Z","by":1}}}',

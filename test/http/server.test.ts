@@ -17,6 +17,12 @@ import { waitFor } from "../helpers/wait.ts";
 const CLIENT_MS = 300;
 const PATIENCE_MS = 5_000;
 
+const descriptors = (): number => readdirSync("/proc/self/fd").length;
+
+const ended = async (socket: Socket): Promise<void> => {
+  await waitFor("the server to close", () => socket.readableEnded || socket.destroyed, PATIENCE_MS);
+};
+
 describe("a server on a unix socket", () => {
   // What it logs is of no interest here.
   const log = createLog({ level: "error", format: "json" });
@@ -70,9 +76,6 @@ describe("a server on a unix socket", () => {
     const socket = await client();
     socket.write(bytes);
     return await text(socket);
-  };
-  const ended = async (socket: Socket): Promise<void> => {
-    await waitFor("the server to close", () => socket.readableEnded || socket.destroyed, PATIENCE_MS);
   };
 
   it("has the permissions that it is to have, whatever is in the way", async () => {
@@ -169,7 +172,6 @@ describe("a server on a unix socket", () => {
   });
 
   it("is done with one that does not read the answer", async () => {
-    const descriptors = (): number => readdirSync("/proc/self/fd").length;
     const before = descriptors();
     const socket = await client();
     socket.write("GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
