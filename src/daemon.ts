@@ -22,7 +22,7 @@ import { version } from "./version.ts";
 export interface Daemon {
   /**
    * Takes over what is changed of the destinations, the level of the log and the drain timeout, and says what needs a
-   * restart. It never fails: a destination that cannot be made is held.
+   * restart. A destination that cannot be made is held.
    */
   reload(config: Config): Promise<void>;
   /** Stops reading, sends what it can within the configured time, saves the cursors and releases everything. */
@@ -110,11 +110,12 @@ async function startLocked(config: Config, log: Logger, load: LoadKinds): Promis
 
   return {
     async reload(changed) {
+      const next = await configured(changed);
       deliveries.setLevel(changed.log.level);
       for (const key of needingRestart(config, changed)) {
         log.warn(`${key} has changed, which has no effect before systemctl restart ocnotify`);
       }
-      await deliveries.change(await configured(changed));
+      await deliveries.change(next);
       log.info("the configuration is in effect");
     },
     async stop() {

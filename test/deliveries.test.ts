@@ -154,6 +154,13 @@ describe("a destination that is paused", { timeout: 30_000 }, () => {
     await assert.rejects(deliveries.pause("constructor", undefined), { code: "ERR_UNKNOWN_DESTINATION" });
   });
 
+  it("cannot be paused before they are there: it may be tried again", async () => {
+    const pauses = await Pauses.load(join(journal.folder, "paused.json"));
+    const context = { stateDirectory: journal.folder, directory, pauses, log: journal.log };
+    const deliveries = new Deliveries(context, await configured({ a: {} }));
+    await assert.rejects(deliveries.pause("a", undefined), { code: "ERR_STARTING", canRetry: true });
+  });
+
   it("goes on delivering when the pause cannot be saved", async () => {
     const deliveries = await open({ a: {} });
     const made = destination("a");

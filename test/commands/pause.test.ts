@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { Resolver } from "../../src/index.ts";
@@ -13,6 +13,7 @@ import {
   type CliResult,
   type RunningDaemon,
 } from "../helpers/ocnotify.ts";
+import { pauseProcess } from "../helpers/pause.ts";
 import { destinationStatus } from "../helpers/status.ts";
 import { waitFor } from "../helpers/wait.ts";
 
@@ -22,7 +23,7 @@ interface World {
   readonly stateDir: string;
   readonly peer: Peer;
   start(): Promise<RunningDaemon>;
-  write(uid: string): void;
+  write(...records: Record<string, unknown>[]): void;
   run(...args: string[]): Promise<CliResult>;
 }
 
@@ -52,7 +53,7 @@ async function world(t: TestContext): Promise<World> {
       running.push(daemon);
       return daemon;
     },
-    write: (uid) => workspace.write({ uids: uid }),
+    write: workspace.write,
     run: async (command, ...args) => await ocnotify([command ?? "", ...args, "--state-dir", stateDir]),
   };
 }
@@ -69,14 +70,14 @@ describe("ocnotify pause and resume", { concurrency: 4 }, () => {
   test("stop one destination, over a restart of the daemon, and let it go on; nothing comes twice, nothing is lost", async (t) => {
     const w = await world(t);
     const first = await w.start();
-    w.write("1");
+    w.write({ uids: "1" });
     await received(w.peer, 1);
     // At once: what was just sent is not yet confirmed, and must not be sent again for that.
     const paused = await w.run("pause", "openchange");
     assert.deepEqual([paused.code, paused.stderr], [0, ""]);
     assert.match(paused.stdout, /^openchange is paused since \d{4}-\d\d-\d\dT[\d:.]+Z by \S+\n$/);
     assert.deepEqual(await w.run("pause", "openchange"), paused, "it does nothing more when it is done again");
-    w.write("2");
+    w.write({ uids: "2" });
     const unread = async (): Promise<number> => (await destinationStatus(w.stateDir)).unreadBytes;
     await waitFor("it to be seen", async () => (await unread()) > 0, PATIENCE_MS);
     const one = await unread();
@@ -84,7 +85,7 @@ describe("ocnotify pause and resume", { concurrency: 4 }, () => {
     const second = await w.start();
     const logged = second.log().find(({ msg }) => msg.startsWith("paused since"));
     assert.deepEqual([logged?.level, logged?.["destination"]], ["warn", "openchange"]);
-    w.write("3");
+    w.write({ uids: "3" });
     await waitFor("both to be seen", async () => (await unread()) > one, PATIENCE_MS);
     assert.equal(w.peer.messages.length, 1);
 
@@ -105,6 +106,31 @@ describe("ocnotify pause and resume", { concurrency: 4 }, () => {
     await second.logged("the line", ({ msg, destination }) => msg === "resumed" && destination === "openchange");
     assert.equal((await destinationStatus(w.stateDir)).state.name, "delivering");
     assert.equal((await w.run("resume", "openchange")).code, 0);
+  });
+
+  test("leave nothing open of the destination, also with a host that reads nothing", async (t) => {
+    const w = await world(t);
+    const daemon = await w.start();
+    const open = (): number => readdirSync(`/proc/${daemon.pid}/fd`).length;
+    const before = open();
+    w.write({ uids: "1" });
+    await received(w.peer, 1);
+    pauseProcess(w.peer.process.pid ?? 0);
+    // More than the sockets' buffers take.
+    w.write(...Array.from({ length: 6_000 }, (_, index) => ({ uids: `${index + 1}`, mailbox: "x".repeat(2_000) })));
+    // What a host reads is answered after a second or so.
+    await waitFor(
+      "the host to be stuck",
+      async () => (await destinationStatus(w.stateDir)).lagSeconds > 3,
+      PATIENCE_MS,
+    );
+    assert.equal((await w.run("pause", "openchange")).code, 0);
+    // The segment's file may stay open.
+    await waitFor("the connections to be closed", () => open() <= before + 1, PATIENCE_MS);
+    assert.equal((await w.run("resume", "openchange")).code, 0);
+    process.kill(w.peer.process.pid ?? 0, "SIGCONT");
+    const last = newMailBytes("6000.eml", "x".repeat(2_000));
+    await waitFor("the last one", () => w.peer.messages.some((message) => message.equals(last)), PATIENCE_MS);
   });
 
   test("say which destinations there are, of one that is not", async (t) => {

@@ -179,11 +179,12 @@ export class Endpoint {
     return this.#lanes;
   }
 
-  /** Ends the connection once the kernel has what was written; nothing more is sent. */
+  /** Ends the connection; nothing more is sent. What the kernel did not take until now it may never take. */
   close(): void {
     this.#closed = true;
     this.#retry.close();
     clearImmediate(this.#flushing);
+    if (this.#draining !== undefined) this.#connection?.destroy();
     this.hangUp();
   }
 
