@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect } from "node:net";
 import { join } from "node:path";
 import * as v from "valibot";
 import type { DestinationState } from "./delivery/state.ts";
@@ -6,7 +8,7 @@ import { Problem } from "./http/problem.ts";
 import type { Route } from "./http/router.ts";
 import { serveOnSocket } from "./http/server.ts";
 import type { Logger } from "./log.ts";
-import { askStatus, STATUS_PATH, STATUS_SOCKET, type Status } from "./status.ts";
+import { STATUS_PATH, STATUS_SOCKET, type Status } from "./status.ts";
 
 /** The socket in the state directory at which only the daemon's user, and root, may change what the daemon does. */
 export const ADMIN_SOCKET = "admin.sock";
@@ -29,17 +31,15 @@ const PauseBody = v.optional(
  * @throws OcnotifyError ERR_ALREADY_RUNNING when a daemon answers there all the same, ERR_SOCKET
  */
 export async function serveControl(stateDirectory: string, control: Control, log: Logger): Promise<{ close(): void }> {
-  const other = await holder(stateDirectory);
-  if (other !== undefined) {
+  const statusSocket = join(stateDirectory, STATUS_SOCKET);
+  if (await isHeld(statusSocket)) {
     throw new OcnotifyError(
       "ERR_ALREADY_RUNNING",
-      `a daemon runs already with the state directory ${stateDirectory} (${other}). Stop it, or give this one a directory of its own`,
+      `a daemon runs already with the state directory ${stateDirectory}: it listens at ${statusSocket}. Stop it, or give this one a directory of its own`,
     );
   }
   const admin = routesTo(control);
-  const sockets = [
-    await serveOnSocket({ path: join(stateDirectory, STATUS_SOCKET), mode: 0o660 }, admin.map(readOnly), log),
-  ];
+  const sockets = [await serveOnSocket({ path: statusSocket, mode: 0o660 }, admin.map(readOnly), log)];
   const close = (): void => {
     for (const socket of sockets) socket.close();
   };
@@ -96,13 +96,19 @@ function refuse(error: unknown): never {
   throw new Problem(status, error.code, error.message);
 }
 
-/** Who holds the socket, for a message; undefined when nobody does. */
-async function holder(stateDirectory: string): Promise<string | undefined> {
+/**
+ * Whether somebody listens there: a daemon of a version that takes no lock. One that is stopped, or too busy to answer,
+ * still does; one that has ended leaves a file, or none.
+ */
+async function isHeld(path: string): Promise<boolean> {
+  const socket = connect(path);
   try {
-    return `pid ${(await askStatus(stateDirectory)).pid}`;
+    await once(socket, "connect");
+    return true;
   } catch (error) {
-    const { message, cause } = error as Error & { cause?: NodeJS.ErrnoException };
-    // A daemon that is stopped or too busy to answer still holds it; one that has ended leaves a file, or none.
-    return cause?.code === "ECONNREFUSED" || cause?.code === "ENOENT" ? undefined : message;
+    const { code } = error as NodeJS.ErrnoException;
+    return code !== "ECONNREFUSED" && code !== "ENOENT";
+  } finally {
+    socket.destroy();
   }
 }

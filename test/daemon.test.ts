@@ -725,7 +725,10 @@ describe("the daemon", { concurrency: 4 }, () => {
     t.after(() => old.close());
     const run = await ocnotify(["run", "--journal", journal, "--state-dir", folder]);
     assert.equal(run.code, 1);
-    assert.match(run.stderr, /^ocnotify: a daemon runs already with the state directory [^\n]* older version[^\n]*\n$/);
+    assert.match(
+      run.stderr,
+      /^ocnotify: a daemon runs already with the state directory [^\n]* it listens at \S+status\.sock\.[^\n]*\n$/,
+    );
     const status = await ocnotify(["status", "--state-dir", folder]);
     assert.equal(status.code, 1);
     assert.match(
