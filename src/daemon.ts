@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { Config } from "./config.ts";
 import { serveControl } from "./control.ts";
-import { Deliveries, type Configured } from "./deliveries.ts";
+import { Deliveries } from "./deliveries.ts";
 import { Pauses } from "./delivery/pauses.ts";
 import type { Kind } from "./delivery/kind.ts";
 import { connectionsWithin, descriptorLimit } from "./descriptors.ts";
@@ -16,6 +16,7 @@ import { Retention } from "./journal/retention.ts";
 import type { Logger } from "./log.ts";
 import { LossLog } from "./loss-log.ts";
 import { lockStateDirectory } from "./state-lock.ts";
+import type { Configured } from "./make-delivery.ts";
 import type { Status } from "./status.ts";
 import { version } from "./version.ts";
 

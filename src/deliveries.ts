@@ -1,50 +1,22 @@
-import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { allOptions, type DestinationConfig } from "./config.ts";
-import type { Kinds } from "./counters.ts";
-import { commonOptions } from "./delivery/common-options.ts";
-import { Delivery, type DeliverySettings, type DeliveryStatus } from "./delivery/delivery.ts";
+import type { DeliveryStatus } from "./delivery/delivery.ts";
 import { IdleDelivery } from "./delivery/idle-delivery.ts";
-import type { Kind } from "./delivery/kind.ts";
-import { settingsOf } from "./delivery/options.ts";
-import { pausedState, type Pauses } from "./delivery/pauses.ts";
-import { heldBecause, type DestinationState } from "./delivery/state.ts";
+import type { DestinationState } from "./delivery/state.ts";
 import { OcnotifyError } from "./errors.ts";
-import { eventFilter } from "./events/filter.ts";
-import type { JournalDirectory } from "./journal/directory.ts";
 import type { Segment } from "./journal/segment.ts";
-import type { Logger, LogLevel } from "./log.ts";
+import type { LogLevel } from "./log.ts";
+import {
+  cursorFile,
+  makeDelivery,
+  makeOrHold,
+  type Configured,
+  type DeliveriesContext,
+  type Entry,
+} from "./make-delivery.ts";
 import { json, shortened } from "./printable.ts";
 
 /** What a paused destination may take to finish what it has begun: sent is told after a second. */
 const PAUSE_DRAIN_MS = 2_000;
-
-/** What is configured of all destinations. */
-export interface Configured {
-  readonly destinations: Readonly<Record<string, DestinationConfig>>;
-  /** Of all types that these have. */
-  readonly kinds: Kinds;
-  /** Connections that each destination may have. */
-  readonly maxConnections: number;
-  /** What a destination may take to finish what it has begun. */
-  readonly drainMs: number;
-}
-
-export interface DeliveriesContext {
-  readonly stateDirectory: string;
-  readonly directory: JournalDirectory;
-  readonly pauses: Pauses;
-  readonly log: Logger;
-}
-
-/** One destination as it is configured, and what is there of it. */
-interface Entry {
-  readonly name: string;
-  readonly written: DestinationConfig;
-  readonly maxConnections: number;
-  readonly log: Logger;
-  readonly delivery: Delivery | IdleDelivery;
-}
 
 /**
  * The deliveries to all destinations. They are made, changed, paused and ended one after another: what is asked for
@@ -68,7 +40,8 @@ export class Deliveries {
     return this.#inTurn(async () => {
       const entries = new Map<string, Entry>();
       try {
-        for (const name of Object.keys(this.#configured.destinations)) entries.set(name, await this.#make(name));
+        for (const name of Object.keys(this.#configured.destinations))
+          entries.set(name, await makeDelivery(name, this.#configured, this.#context));
       } catch (error) {
         for (const { delivery } of entries.values()) await delivery.close(0);
         throw error;
@@ -83,17 +56,18 @@ export class Deliveries {
       this.#configured = configured;
       const { destinations, drainMs } = configured;
       const gone = [...this.#made.values()].filter(({ name }) => !Object.hasOwn(destinations, name));
-      const kept = await Promise.all(
-        Object.keys(destinations).map(async (name): Promise<[string, Entry]> => [name, await this.#changed(name)]),
-      );
+      const kept = Object.keys(destinations).map(async (name): Promise<[string, Entry]> => [
+        name,
+        await this.#changed(name),
+      ]);
       await Promise.all(
         gone.map(async ({ name, delivery, log }) => {
           await delivery.close(drainMs);
-          const rest = `How far it has come stays in ${this.#cursorFile(name)}: a destination of this name goes on from there, unless you delete it`;
+          const rest = `How far it has come stays in ${cursorFile(name, this.#context)}: a destination of this name goes on from there, unless you delete it`;
           log.info(`the destination is removed. ${rest}`);
         }),
       );
-      this.#entries = new Map(kept);
+      this.#entries = new Map(await Promise.all(kept));
     });
   }
 
@@ -158,7 +132,7 @@ export class Deliveries {
     const entry = this.#made.get(name);
     const { destinations, maxConnections, drainMs } = this.#configured;
     if (entry === undefined) {
-      const made = await this.#makeOrHold(name);
+      const made = await makeOrHold(name, this.#configured, this.#context);
       made.log.info("the destination is added");
       return made;
     }
@@ -185,70 +159,7 @@ export class Deliveries {
 
   async #replace(name: string, { delivery }: Entry, drainMs: number): Promise<Entry> {
     await delivery.close(drainMs);
-    return await this.#makeOrHold(name);
-  }
-
-  /** One that cannot be made is held, with what is wrong as the reason. */
-  async #makeOrHold(name: string): Promise<Entry> {
-    try {
-      return await this.#make(name);
-    } catch (error) {
-      const { destinations, maxConnections } = this.#configured;
-      const written = destinations[name] as DestinationConfig;
-      const log = this.#context.log.child({ destination: name });
-      const reason = `${(error as Error).message}. Then systemctl reload ocnotify, or ocnotify resume ${name}`;
-      log.error(`held: ${reason}`);
-      const settings = { type: written.type, cursorFile: this.#cursorFile(name), startsAt: "oldest" } as const;
-      const delivery = await IdleDelivery.start(settings, heldBecause(reason), this.#context.directory, log);
-      return { name, written, maxConnections, log, delivery };
-    }
-  }
-
-  /** @throws OcnotifyError when it cannot be made */
-  async #make(name: string): Promise<Entry> {
-    const { destinations, kinds, maxConnections } = this.#configured;
-    const { directory, pauses } = this.#context;
-    const log = this.#context.log.child({ destination: name });
-    const written = destinations[name] as DestinationConfig;
-    // The configuration was judged with the same kinds.
-    const kind = kinds.get(written.type) as Kind;
-    const filter = settingsOf(commonOptions, written);
-    const settings: DeliverySettings = {
-      name,
-      type: kind.type,
-      cursorFile: this.#cursorFile(name),
-      wants: eventFilter(filter),
-      wantsService: filter.services !== undefined,
-      wholeRecords: kind.wholeRecords,
-      startsAt: kind.startsAt,
-    };
-    const pause = pauses.get(name);
-    if (pause !== undefined) {
-      const by = pause.by === undefined ? "" : ` by ${pause.by}`;
-      log.warn(
-        `paused since ${pause.since}${by}: nothing is notified, and the journal keeps what is recorded, until ocnotify resume ${name}`,
-      );
-      const delivery = await IdleDelivery.start(settings, pausedState(pause), directory, log);
-      return { name, written, maxConnections, log, delivery };
-    }
-    try {
-      const delivery = await Delivery.start(
-        settings,
-        directory,
-        (answers) => kind.create(settingsOf(allOptions(kind), written), { name, answers, log, maxConnections }),
-        log,
-      );
-      return { name, written, maxConnections, log, delivery };
-    } catch (error) {
-      const { code } = error as { code?: string };
-      throw new OcnotifyError(code ?? "ERR_DESTINATION", `destination ${name}: ${(error as Error).message}`, {
-        cause: error,
-      });
-    }
-  }
-
-  #cursorFile(name: string): string {
-    return join(this.#context.stateDirectory, `${name}.cursor`);
+    return await makeOrHold(name, this.#configured, this.#context);
   }
 
   get #made(): ReadonlyMap<string, Entry> {

@@ -720,7 +720,10 @@ describe("the daemon", { concurrency: 4 }, () => {
   test("sees a daemon of an older version, which sends its status to everybody who connects", async (t) => {
     const w = await world(t);
     const { journal, folder } = w.workspace;
-    const old = createServer((socket) => socket.end(`${JSON.stringify({ version: "0.0.1", pid: 1 })}\n`));
+    const old = createServer((socket) => {
+      socket.on("error", () => socket.destroy());
+      socket.end(`${JSON.stringify({ version: "0.0.1", pid: 1 })}\n`);
+    });
     await once(old.listen(join(folder, "status.sock")), "listening");
     t.after(() => old.close());
     const run = await ocnotify(["run", "--journal", journal, "--state-dir", folder]);

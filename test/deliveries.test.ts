@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "n
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { checkConfig } from "../src/config.ts";
-import { Deliveries, type Configured } from "../src/deliveries.ts";
+import { Deliveries } from "../src/deliveries.ts";
+import type { Configured } from "../src/make-delivery.ts";
 import { Pauses } from "../src/delivery/pauses.ts";
 import type { DestinationState } from "../src/delivery/state.ts";
 import type { JournalDirectory } from "../src/journal/directory.ts";

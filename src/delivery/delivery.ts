@@ -7,14 +7,14 @@ import type {
   Place,
 } from "./destination.ts";
 import type { MailboxEvent } from "../events/event.ts";
-import { loadCursor, saveCursor, type Cursor } from "../journal/cursor.ts";
+import { saveCursor } from "../journal/cursor.ts";
 import type { JournalDirectory } from "../journal/directory.ts";
-import { journalEnd } from "../journal/journal-end.ts";
 import type { Segment } from "../journal/segment.ts";
 import type { EventRecord, NotLoaded, Stretch } from "../journal/stretch.ts";
 import { Tail, type TailCounters, type Unread } from "../journal/tail.ts";
 import { Once, type Logger } from "../log.ts";
 import { RecordScanner } from "../events/record-scanner.ts";
+import { firstCursor } from "./first-cursor.ts";
 import type { Kind } from "./kind.ts";
 import { delivering, heldBecause, type DestinationState } from "./state.ts";
 
@@ -274,24 +274,6 @@ function stretchOf(place: Place): Stretch {
 
 function scannerFor({ wholeRecords, wantsService }: DeliverySettings): RecordScanner | undefined {
   return wholeRecords ? undefined : new RecordScanner(wantsService);
-}
-
-/**
- * Where a destination begins; undefined for the oldest record. The journal's end is saved before anything is recorded after it.
- * @throws OcnotifyError ERR_CURSOR, ERR_CURSOR_SAVE
- */
-export async function firstCursor(
-  { cursorFile, startsAt }: Pick<DeliverySettings, "cursorFile" | "startsAt">,
-  directory: JournalDirectory,
-  log: Logger,
-): Promise<Cursor | undefined> {
-  const saved = await loadCursor(cursorFile);
-  if (saved !== undefined || startsAt === "oldest") return saved;
-  const { cursor, bytesBefore } = journalEnd(directory);
-  await saveCursor(cursorFile, cursor);
-  const before = "ocnotify tail --since 1h --json prints what came before, as far back as journal.retention keeps it";
-  log.info({ bytesBefore }, `a new destination begins with what is recorded from now on. ${before}`);
-  return cursor;
 }
 
 /** How many records are not read, estimated by their bytes. */

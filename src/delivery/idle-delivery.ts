@@ -2,7 +2,8 @@ import type { JournalDirectory } from "../journal/directory.ts";
 import type { Segment } from "../journal/segment.ts";
 import { Tail } from "../journal/tail.ts";
 import type { Logger } from "../log.ts";
-import { firstCursor, lagRecords, type DeliverySettings, type DeliveryStatus } from "./delivery.ts";
+import { lagRecords, type DeliverySettings, type DeliveryStatus } from "./delivery.ts";
+import { firstCursor } from "./first-cursor.ts";
 import type { DestinationState } from "./state.ts";
 
 /**

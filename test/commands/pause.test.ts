@@ -53,7 +53,7 @@ async function world(t: TestContext): Promise<World> {
       running.push(daemon);
       return daemon;
     },
-    write: workspace.write,
+    write: (...records) => workspace.write(...records),
     run: async (command, ...args) => await ocnotify([command ?? "", ...args, "--state-dir", stateDir]),
   };
 }
