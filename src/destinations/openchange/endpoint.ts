@@ -184,7 +184,7 @@ export class Endpoint {
     this.#closed = true;
     this.#retry.close();
     clearImmediate(this.#flushing);
-    if (this.#draining !== undefined) this.#connection?.destroy();
+    if (this.#confirmation.draining) this.#connection?.destroy();
     this.hangUp();
   }
 

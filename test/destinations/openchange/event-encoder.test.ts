@@ -9,6 +9,7 @@ import { Ledger } from "../../../src/destinations/openchange/ledger.ts";
 import type { Job, Route } from "../../../src/destinations/openchange/route.ts";
 import { parseRecord } from "../../../src/events/event.ts";
 import { collectLog, line, noSegment, writerOf, type LogLine } from "../../helpers/journal.ts";
+import { answersOf } from "../../helpers/answers.ts";
 
 const TIME_TO_LIVE_MS = 60_000;
 const REPORTS = { split() {}, done() {}, park() {}, resume() {} };
@@ -21,7 +22,7 @@ const load: Answers["load"] = () => loaded;
 beforeEach(() => {
   const collected = collectLog();
   lines = collected.lines;
-  ledger = new Ledger({ ...REPORTS, load });
+  ledger = new Ledger(answersOf({ ...REPORTS, load }));
   encoder = new EventEncoder(
     {
       notify: { backend: "sogo", newMailEvents: new Set(["MessageNew"]), extended: true },

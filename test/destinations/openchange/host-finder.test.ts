@@ -10,6 +10,7 @@ import { Ledger } from "../../../src/destinations/openchange/ledger.ts";
 import type { Job } from "../../../src/destinations/openchange/route.ts";
 import type { MailboxEvent } from "../../../src/events/event.ts";
 import { NameLookups } from "../../../src/name-lookups.ts";
+import { answersOf } from "../../helpers/answers.ts";
 import { collectLog, OWN_UID, writerOf, type LogLine } from "../../helpers/journal.ts";
 import { waitFor } from "../../helpers/wait.ts";
 
@@ -49,13 +50,9 @@ async function site(t: TestContext, answer: (socket: Socket, key: string) => voi
   const found: string[] = [];
   let rooms = 0;
   let parked = 0;
-  const ledger = new Ledger({
-    split: () => assert.fail(),
-    done: (_stretch, _index, outcome) => outcomes.push(outcome),
-    park: () => parked++,
-    load: () => assert.fail(),
-    resume: () => assert.fail(),
-  });
+  const ledger = new Ledger(
+    answersOf({ done: (_stretch, _index, outcome) => outcomes.push(outcome), park: () => parked++ }),
+  );
   const { log, lines } = collectLog();
   const finder = new HostFinder(
     {

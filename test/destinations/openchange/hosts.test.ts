@@ -8,6 +8,7 @@ import { Ledger } from "../../../src/destinations/openchange/ledger.ts";
 import type { Job, Route } from "../../../src/destinations/openchange/route.ts";
 import { NameLookups } from "../../../src/name-lookups.ts";
 import { bindPull } from "../../../src/protocols/sp/pull-socket.ts";
+import { answersOf } from "../../helpers/answers.ts";
 import { collectLog, OWN_UID, STRANGE_UID, writerOf, type LogLine } from "../../helpers/journal.ts";
 import { waitFor } from "../../helpers/wait.ts";
 
@@ -28,13 +29,9 @@ function site(t: TestContext, settings: Partial<HostsSettings> = {}): Site {
   const outcomes: Outcome[] = [];
   const removed: string[] = [];
   const { log, lines } = collectLog();
-  const ledger = new Ledger({
-    split() {},
-    done: (_stretch, _index, outcome) => outcomes.push(outcome),
-    park() {},
-    load: () => assert.fail(),
-    resume: () => assert.fail(),
-  });
+  const ledger = new Ledger(
+    answersOf({ split() {}, done: (_stretch, _index, outcome) => outcomes.push(outcome), park() {} }),
+  );
   const encoder: JobEncoder = {
     notifications: ({ route }) =>
       [{ type: "NewMail" as const, backend: "", eml: route.cn, folder: "", separator: "" }].values(),

@@ -3,6 +3,7 @@ import { beforeEach, describe, it } from "node:test";
 import { ChunkBuilder } from "../../../src/destinations/openchange/chunk.ts";
 import { Ledger } from "../../../src/destinations/openchange/ledger.ts";
 import type { Job, Route } from "../../../src/destinations/openchange/route.ts";
+import { answersOf } from "../../helpers/answers.ts";
 
 const stretch = {} as Job["record"]["stretch"];
 
@@ -10,13 +11,13 @@ let said: string[];
 let ledger: Ledger;
 beforeEach(() => {
   said = [];
-  ledger = new Ledger({
-    split: (_, index, answers) => said.push(`split ${index} ${answers}`),
-    done: (_, index, outcome) => said.push(`done ${index} ${outcome}`),
-    park: ({ index }) => said.push(`park ${index}`),
-    load: () => assert.fail(),
-    resume: () => assert.fail(),
-  });
+  ledger = new Ledger(
+    answersOf({
+      split: (_, index, answers) => said.push(`split ${index} ${answers}`),
+      done: (_, index, outcome) => said.push(`done ${index} ${outcome}`),
+      park: ({ index }) => said.push(`park ${index}`),
+    }),
+  );
 });
 
 const jobOf = (index: number): Job => ({
