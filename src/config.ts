@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { inspect } from "node:util";
 import * as v from "valibot";
 import { commonOptions } from "./delivery/common-options.ts";
+import { HOST_ID } from "./delivery/event-id.ts";
 import type { Kind } from "./delivery/kind.ts";
 import {
   durationSchema,
@@ -19,6 +20,7 @@ import { json, printable } from "./printable.ts";
 
 export const DEFAULT_CONFIG_FILE = "/etc/ocnotify/ocnotify.yaml";
 
+const A_HOST_ID = "1 to 32 characters of a-z, 0-9 and -";
 const A_USER = "a user name or uid";
 const uid = v.pipe(v.number(), v.integer(A_USER), v.minValue(0, A_USER), v.maxValue(0xffff_fffe, A_USER));
 const path = v.pipe(textSchema, v.regex(/^\//, "an absolute path"));
@@ -63,6 +65,7 @@ const entries = {
     {},
   ),
   state_directory: v.optional(path, "/var/lib/ocnotify"),
+  host_id: v.optional(v.pipe(v.string(A_HOST_ID), v.regex(HOST_ID, A_HOST_ID))),
   drain_timeout: v.optional(waitOrNoneSchema, "5s"),
 };
 

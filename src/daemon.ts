@@ -10,6 +10,7 @@ import { connectionsWithin, descriptorLimit } from "./descriptors.ts";
 import { milliseconds } from "./delivery/options.ts";
 import { loadKinds, type LoadKinds } from "./destinations/kinds.ts";
 import { OcnotifyError } from "./errors.ts";
+import { hostIdOf } from "./host-id.ts";
 import { JournalDirectory } from "./journal/directory.ts";
 import { Owners } from "./journal/owners.ts";
 import { Retention } from "./journal/retention.ts";
@@ -56,6 +57,7 @@ export async function startDaemon(config: Config, log: Logger, load: LoadKinds =
 
 async function startLocked(config: Config, log: Logger, load: LoadKinds): Promise<Daemon> {
   const startedAt = performance.now();
+  const hostId = config.host_id ?? (await hostIdOf(config.state_directory));
   // Those of a later configuration are added.
   const kinds = new Map<string, Kind>();
   const configured = async ({ destinations, drain_timeout }: Config): Promise<Configured> => {
@@ -68,7 +70,7 @@ async function startLocked(config: Config, log: Logger, load: LoadKinds): Promis
   const owners = new Owners(config.journal.mail_users, config.journal.user_names);
   await owners.resolve(log);
   const directory = new JournalDirectory(config.journal.directory, owners, log);
-  const deliveries = new Deliveries({ stateDirectory: config.state_directory, directory, pauses, log }, first);
+  const deliveries = new Deliveries({ stateDirectory: config.state_directory, hostId, directory, pauses, log }, first);
   const retention = new Retention(
     directory,
     milliseconds(config.journal.retention),
@@ -79,6 +81,7 @@ async function startLocked(config: Config, log: Logger, load: LoadKinds): Promis
     version,
     node: process.versions.node,
     pid: process.pid,
+    host: hostId,
     since: new Date(Date.now() - (performance.now() - startedAt)).toISOString(),
     journal: {
       directory: directory.path,
@@ -133,10 +136,14 @@ function typesOf(destinations: Config["destinations"]): string[] {
   return Object.values(destinations).map(({ type }) => type);
 }
 
+function ofDirectory({ state_directory, host_id }: Config): object {
+  return { state_directory, host_id };
+}
+
 /** The keys with another value than the daemon was started with, of those that it cannot change while it runs. */
 function needingRestart(started: Config, changed: Config): string[] {
   return [
-    ...differing("", { state_directory: started.state_directory }, { state_directory: changed.state_directory }),
+    ...differing("", ofDirectory(started), ofDirectory(changed)),
     ...differing("journal.", started.journal, changed.journal),
     ...differing("log.", { format: started.log.format }, { format: changed.log.format }),
   ];

@@ -1,7 +1,8 @@
 import { createHash, randomInt } from "node:crypto";
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
+import { replaceFile } from "./atomic-file.ts";
 import { HOST_ID } from "./delivery/event-id.ts";
 import { OcnotifyError } from "./errors.ts";
 
@@ -17,13 +18,13 @@ const HostIdFile = v.object({ id: v.pipe(v.string(), v.regex(HOST_ID)), machine:
  * @param machineIdFile machine-id(5); a system without it cannot be told from its clone
  * @throws OcnotifyError ERR_HOST_ID for a file that was copied from another machine, or cannot be used
  */
-export function hostIdOf(stateDirectory: string, machineIdFile = "/etc/machine-id"): string {
+export async function hostIdOf(stateDirectory: string, machineIdFile = "/etc/machine-id"): Promise<string> {
   const path = join(stateDirectory, FILE);
   const machine = hashOf(machineIdFile);
   const text = read(path);
   if (text === undefined) {
     const id = Array.from({ length: LENGTH }, () => ALPHABET[randomInt(ALPHABET.length)]).join("");
-    write(path, JSON.stringify({ id, machine }));
+    await write(path, JSON.stringify({ id, machine }));
     return id;
   }
   const known = parse(text);
@@ -52,10 +53,9 @@ function read(path: string): string | undefined {
   }
 }
 
-function write(path: string, text: string): void {
+async function write(path: string, text: string): Promise<void> {
   try {
-    writeFileSync(`${path}.new`, `${text}\n`, { mode: 0o640, flush: true });
-    renameSync(`${path}.new`, path);
+    await replaceFile(path, `${text}\n`);
   } catch (error) {
     throw new OcnotifyError("ERR_HOST_ID", `cannot make ${path}: ${(error as Error).message}`, { cause: error });
   }

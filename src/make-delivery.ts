@@ -26,6 +26,8 @@ export interface Configured {
 
 export interface DeliveriesContext {
   readonly stateDirectory: string;
+  /** This host, in the ids of events. */
+  readonly hostId: string;
   readonly directory: JournalDirectory;
   readonly pauses: Pauses;
   readonly log: Logger;
@@ -66,7 +68,7 @@ export async function makeDelivery(name: string, configured: Configured, context
   const wantsService = filter.services !== undefined;
   try {
     const delivery = await Delivery.start(
-      { name, type, cursorFile: file, wants, wantsService, wholeRecords, startsAt },
+      { name, hostId: context.hostId, type, cursorFile: file, wants, wantsService, wholeRecords, startsAt },
       context.directory,
       (answers) => kind.create(settingsOf(allOptions(kind), written), { name, answers, log, maxConnections }),
       log,

@@ -15,6 +15,8 @@ export interface Status {
   /** The version of Node.js that it runs on. */
   readonly node: string;
   readonly pid: number;
+  /** This host, in the ids of events. */
+  readonly host: string;
   /** ISO 8601, by the clock as it is now: it may have been set since. */
   readonly since: string;
   readonly journal: {

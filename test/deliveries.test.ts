@@ -45,7 +45,7 @@ async function configured(
 
 async function open(destinations: Record<string, Record<string, unknown>>): Promise<Deliveries> {
   const pauses = await Pauses.load(join(journal.folder, "paused.json"));
-  const context = { stateDirectory: journal.folder, directory, pauses, log: journal.log };
+  const context = { stateDirectory: journal.folder, hostId: "mx1", directory, pauses, log: journal.log };
   const deliveries = new Deliveries(context, await configured(destinations));
   opened.push(deliveries);
   await deliveries.start();
@@ -157,7 +157,7 @@ describe("a destination that is paused", { timeout: 30_000 }, () => {
 
   it("cannot be paused before they are there: it may be tried again", async () => {
     const pauses = await Pauses.load(join(journal.folder, "paused.json"));
-    const context = { stateDirectory: journal.folder, directory, pauses, log: journal.log };
+    const context = { stateDirectory: journal.folder, hostId: "mx1", directory, pauses, log: journal.log };
     const deliveries = new Deliveries(context, await configured({ a: {} }));
     await assert.rejects(deliveries.pause("a", undefined), { code: "ERR_STARTING", canRetry: true });
   });

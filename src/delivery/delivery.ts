@@ -1,3 +1,4 @@
+import { eventId } from "./event-id.ts";
 import type {
   Answers,
   Destination,
@@ -35,6 +36,8 @@ const TYPICAL_RECORD = 300;
 export interface DeliverySettings {
   /** The destination's name, for the log. */
   readonly name: string;
+  /** This host, in the ids of events. */
+  readonly hostId: string;
   /** The kind of the destination, for the status. */
   readonly type: string;
   readonly cursorFile: string;
@@ -150,6 +153,10 @@ export class Delivery implements Answers {
 
   load(record: GivenRecord): MailboxEvent | NotLoaded {
     return this.#tail.load(record as EventRecord);
+  }
+
+  idOf({ stretch, offset }: GivenRecord, event: MailboxEvent): string {
+    return eventId(this.#settings.hostId, stretch.segment.name, offset, event.ts);
   }
 
   resume(): void {

@@ -48,6 +48,8 @@ export interface Answers {
   park(record: EventRecord): void;
   /** The event, read from the journal again if it was put away. */
   load(record: EventRecord): MailboxEvent | NotLoaded;
+  /** The id of the record's event, by which receivers know it again: see `eventId`. */
+  idOf(record: EventRecord, event: MailboxEvent): string;
   /** `accepting` has become true again. */
   resume(): void;
   /**

@@ -50,7 +50,15 @@ async function start(
     prepare(destination);
     return destination;
   };
-  const settings = { name: "test", type: "fake", cursorFile, wants, wholeRecords, startsAt: "oldest" as const };
+  const settings = {
+    name: "test",
+    hostId: "mx1",
+    type: "fake",
+    cursorFile,
+    wants,
+    wholeRecords,
+    startsAt: "oldest" as const,
+  };
   const delivery = await Delivery.start(settings, directory, make, journal.log);
   assert.ok(destination !== undefined);
   running.add(delivery);

@@ -10,6 +10,7 @@ export function answersOf(expected: Partial<Answers>): Answers {
     done: unexpected,
     park: unexpected,
     load: unexpected,
+    idOf: unexpected,
     resume: unexpected,
     hold: unexpected,
     release: unexpected,

@@ -37,6 +37,8 @@ class Site {
   readonly subject: Subject;
   readonly #journal: TestJournal;
   readonly #cursorFile: string;
+  /** The ids of the events that it was given, in order. */
+  readonly given: string[] = [];
   #delivery: Delivery | undefined;
   #written = 0;
 
@@ -57,6 +59,7 @@ class Site {
     this.#delivery = await Delivery.start(
       {
         name: "subject",
+        hostId: "mx1",
         type: kind.type,
         cursorFile: this.#cursorFile,
         wants: () => true,
@@ -64,8 +67,18 @@ class Site {
         startsAt: kind.startsAt,
       },
       await this.#journal.open(),
-      (answers) =>
-        kind.create(settingsOf(kind.options, settings), { name: "subject", answers, log, maxConnections: 100 }),
+      (answers) => {
+        const surroundings = { name: "subject", answers, log, maxConnections: 100 };
+        const destination = kind.create(settingsOf(kind.options, settings), surroundings);
+        const deliver = destination.deliver.bind(destination);
+        destination.deliver = (records) => {
+          for (const record of records) {
+            if (record.event !== undefined) this.given.push(answers.idOf(record, record.event));
+          }
+          deliver(records);
+        };
+        return destination;
+      },
       log,
     );
   }
@@ -188,6 +201,8 @@ export function destinationContract(name: string, make: (t: TestContext) => Prom
       await s.start();
       s.mail(10);
       await s.allReceived();
+      await waitFor("all to be given", () => new Set(s.given).size >= 910, PATIENCE_MS);
+      assert.equal(new Set(s.given).size, 910, "an event has the same id each time that it is given");
       await waitFor("all to be answered", () => s.status().outcomes.waiting === 0, PATIENCE_MS);
     });
 

@@ -32,6 +32,7 @@ export function statusOf(
     version: "0.0.0",
     node: "20.19.0",
     pid: 1,
+    host: "mx1",
     since: "2026-01-01T00:00:00.000Z",
     journal: { directory: "/journal", segments: 1, inotify: "works", notRead, cleared: 0 },
     memory: { rssBytes: 1 },
