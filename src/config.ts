@@ -8,6 +8,7 @@ import {
   durationSchema,
   schemaOf,
   settingsOf,
+  sizeSchema,
   textOption,
   textSchema,
   waitOrNoneSchema,
@@ -41,6 +42,12 @@ const userNames = v.pipe(
   ),
 );
 
+const A_RETENTION = "a duration such as 500ms, 30s, 10m, 1h or 7d, or auto";
+const retention = v.pipe(
+  v.string(A_RETENTION),
+  v.check((text) => text === "auto" || v.is(durationSchema, text), A_RETENTION),
+);
+
 /** One destination: the keys that each has, and those of its kind. */
 export type DestinationConfig = Readonly<Record<string, unknown>> & { readonly type: string };
 
@@ -60,7 +67,8 @@ const entries = {
       directory: v.optional(path, "/var/spool/ocnotify/journal"),
       mail_users: v.optional(v.array(v.union([textSchema, uid], A_USER), "a list of users"), ["vmail"]),
       user_names: v.optional(userNames, {}),
-      retention: v.optional(durationSchema, "1h"),
+      retention: v.optional(retention, "auto"),
+      max_size: v.optional(sizeSchema, "1GiB"),
     }),
     {},
   ),

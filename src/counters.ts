@@ -1,6 +1,6 @@
 import type { DeliveryStatus, Outcomes } from "./delivery/delivery.ts";
 import type { Kind } from "./delivery/kind.ts";
-import { counter, fault, warning, type Counter } from "./delivery/counter.ts";
+import { alarm, counter, fault, warning, type Counter } from "./delivery/counter.ts";
 import type { FileFault } from "./journal/segment.ts";
 import type { Status } from "./status.ts";
 
@@ -14,6 +14,13 @@ const REMOVE_FILES =
 /** The counters of the journal, as `ocnotify status --json` has them. docs/operations.md repeats this table. */
 export const JOURNAL_COUNTERS: Readonly<Record<JournalCounter, Counter>> = {
   segments: counter("segments, those included that are read and not old enough to be deleted"),
+  bytes: counter("bytes of the segments"),
+  heldBytes: counter("bytes of the segments that a destination has yet to read, or to be done with"),
+  maxBytes: counter("`journal.max_size`, in bytes"),
+  overHalfBytes: alarm(
+    "bytes that a destination has yet to read, or to be done with, over half of journal.max_size, past which the oldest are deleted",
+    "find out from ocnotify status which destination does not get on, and repair its receivers; or raise journal.max_size, if the disk has room",
+  ),
   cleared: counter("files deleted that had the names of segments and were none: somebody else made them"),
   "notRead.foreign-owner": fault(
     "files that are not read because their owner is not the uid in their name",
@@ -56,6 +63,10 @@ const DESTINATION_COUNTERS: Readonly<Record<DestinationCounter, Counter>> = {
     "bytes of segments that were deleted before these were read",
     "find what deletes files of the journal (a cleaning job?) and keep it from that: the daemon deletes what is done with",
   ),
+  fullBytes: warning(
+    "bytes of segments that were deleted because the journal had reached journal.max_size, before these were read and done with",
+    "find out from ocnotify status and journalctl -u ocnotify why the destination did not get on; raise journal.max_size, if the disk has room. What is lost is not notified: clients see those changes when they next look",
+  ),
   shrunk: warning(
     "times that a segment was found cut off, of which records may be lost",
     "find what truncates files of the journal (logrotate?) and keep it from that: only the plugin may write there",
@@ -90,7 +101,7 @@ export interface Loss {
   /** A destination's name; undefined for the journal. */
   readonly destination: string | undefined;
   readonly counter: string;
-  readonly state: "fault" | "warning";
+  readonly state: "fault" | "warning" | "alarm";
   /** Which loss and how much, in words. */
   readonly message: string;
   readonly count: number;

@@ -7,13 +7,15 @@ import { Deliveries } from "./deliveries.ts";
 import { Pauses } from "./delivery/pauses.ts";
 import type { Kind } from "./delivery/kind.ts";
 import { connectionsWithin, descriptorLimit } from "./descriptors.ts";
-import { milliseconds } from "./delivery/options.ts";
+import { bytesOf, milliseconds } from "./delivery/options.ts";
 import { loadKinds, type LoadKinds } from "./destinations/kinds.ts";
 import { OcnotifyError } from "./errors.ts";
 import { hostIdOf } from "./host-id.ts";
 import { JournalDirectory } from "./journal/directory.ts";
 import { Owners } from "./journal/owners.ts";
 import { Retention } from "./journal/retention.ts";
+import type { Segment } from "./journal/segment.ts";
+import { SizeLimit } from "./journal/size-limit.ts";
 import type { Logger } from "./log.ts";
 import { LossLog } from "./loss-log.ts";
 import { lockStateDirectory } from "./state-lock.ts";
@@ -71,12 +73,9 @@ async function startLocked(config: Config, log: Logger, load: LoadKinds): Promis
   await owners.resolve(log);
   const directory = new JournalDirectory(config.journal.directory, owners, log);
   const deliveries = new Deliveries({ stateDirectory: config.state_directory, hostId, directory, pauses, log }, first);
-  const retention = new Retention(
-    directory,
-    milliseconds(config.journal.retention),
-    (segment) => deliveries.isPast(segment),
-    log,
-  );
+  const isPast = (segment: Segment): boolean => deliveries.isPast(segment);
+  const retention = new Retention(directory, retentionMs(config), isPast, log);
+  const sizeLimit = new SizeLimit(directory, bytesOf(config.journal.max_size), isPast, log);
   const status = (): Status => ({
     version,
     node: process.versions.node,
@@ -86,6 +85,7 @@ async function startLocked(config: Config, log: Logger, load: LoadKinds): Promis
     journal: {
       directory: directory.path,
       segments: directory.segments.size,
+      ...sizeLimit.status(),
       inotify: directory.inotify,
       notRead: directory.notRead,
       cleared: retention.cleared,
@@ -108,6 +108,7 @@ async function startLocked(config: Config, log: Logger, load: LoadKinds): Promis
     throw error;
   }
   retention.start();
+  sizeLimit.start();
   const lossLog = new LossLog(status, kinds, log);
   lossLog.start();
   log.info({ journal: directory.path, segments: directory.segments.size }, "ready");
@@ -124,6 +125,7 @@ async function startLocked(config: Config, log: Logger, load: LoadKinds): Promis
     },
     async stop() {
       retention.stop();
+      sizeLimit.stop();
       lossLog.stop();
       await deliveries.close();
       directory.close();
@@ -153,6 +155,11 @@ function differing<Part extends object>(path: string, before: Part, after: Part)
   return (Object.keys(after) as (keyof Part & string)[])
     .filter((key) => !isDeepStrictEqual(before[key], after[key]))
     .map((key) => `${path}${key}`);
+}
+
+/** Undefined where the number of segments decides. */
+function retentionMs({ journal }: Config): number | undefined {
+  return journal.retention === "auto" ? undefined : milliseconds(journal.retention);
 }
 
 /** What each destination may have of the connections that the limit of open files allows. */

@@ -8,7 +8,7 @@ const LOOK_MS = 10_000;
 const AGAIN_MS = 60 * 60_000;
 
 /**
- * Logs each counter that means a loss, with what to do: soon after it has begun, and then once an hour for as long as
+ * Logs each counter that means a loss, or that one is near, with what to do: soon after it has begun, and then once an hour for as long as
  * it lasts or goes on growing.
  */
 export class LossLog {
@@ -37,7 +37,7 @@ export class LossLog {
       if (logged !== undefined && now - logged.at < AGAIN_MS) continue;
       if (state === "warning" && logged?.count === count) continue;
       this.#logged.set(key, { count, at: now });
-      this.#log.error({ destination, counter, count }, `${message}. To do: ${remedy}`);
+      this.#log[state === "alarm" ? "warn" : "error"]({ destination, counter, count }, `${message}. To do: ${remedy}`);
     }
   }
 

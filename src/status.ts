@@ -3,6 +3,7 @@ import { askDaemon } from "./ask-daemon.ts";
 import type { DeliveryStatus } from "./delivery/delivery.ts";
 import type { Inotify } from "./journal/watch.ts";
 import type { FileFault } from "./journal/segment.ts";
+import type { SizeStatus } from "./journal/size-limit.ts";
 
 /** The socket in the state directory at which everybody of the daemon's group may ask for the status. */
 export const STATUS_SOCKET = "status.sock";
@@ -19,7 +20,7 @@ export interface Status {
   readonly host: string;
   /** ISO 8601, by the clock as it is now: it may have been set since. */
   readonly since: string;
-  readonly journal: {
+  readonly journal: SizeStatus & {
     readonly directory: string;
     readonly segments: number;
     /** Where inotify is silent, the directory is listed every second. */

@@ -71,7 +71,8 @@ describe("the configuration", () => {
       directory: "/var/spool/ocnotify/journal",
       mail_users: ["vmail"],
       user_names: {},
-      retention: "1h",
+      retention: "auto",
+      max_size: "1GiB",
     });
     assert.equal(state_directory, "/var/lib/ocnotify");
     assert.equal(drain_timeout, "5s");
@@ -121,7 +122,7 @@ destinations:
     assert.match(await fault("jornal: {}"), /: jornal: unknown key\. Known here: log, journal, state_directory/);
     assert.match(
       await fault("journal: { dir: /x }"),
-      /: journal\.dir: unknown key\. Known here: directory, mail_users, user_names, retention$/,
+      /: journal\.dir: unknown key\. Known here: directory, mail_users, user_names, retention, max_size$/,
     );
     assert.match(
       await fault("destinations: { a: { resolvr: x } }"),
@@ -137,7 +138,10 @@ destinations: { a: { events: [MessageGone], cn: both, users: jdoe } }
 `);
     assert.match(message, /log\.level: expected one of error, warn, info, debug, got "loud"/);
     assert.match(message, /journal\.directory: expected an absolute path, got "relative"/);
-    assert.match(message, /journal\.retention: expected a duration such as 500ms, 30s, 10m, 1h or 7d, got "1 year"/);
+    assert.match(
+      message,
+      /journal\.retention: expected a duration such as 500ms, 30s, 10m, 1h or 7d, or auto, got "1 year"/,
+    );
     assert.match(message, /journal\.mail_users\.0: expected a user name or uid/);
     assert.match(message, /destinations\.a\.events\.0: expected one of MessageNew, .*, got "MessageGone"/);
     assert.match(message, /destinations\.a\.cn: expected username or email, got "both"/);

@@ -57,6 +57,12 @@ describe("the losses of a status", () => {
     for (const { remedy } of losses) assert.ok(remedy.length > 10);
   });
 
+  it("are near while a destination does not get on and the journal is more than half full", () => {
+    const status = statusOf();
+    const [loss, ...others] = lossesOf({ ...status, journal: { ...status.journal, overHalfBytes: 5 } }, kinds);
+    assert.deepEqual([loss?.counter, loss?.state, loss?.count, others], ["overHalfBytes", "alarm", 5, []]);
+  });
+
   it("name for a segment that is left what its writer needs", () => {
     const left = [
       { uid: 5000, user: "jdoe", advice: "add 5000" },

@@ -66,6 +66,13 @@ describe("the log of losses", () => {
     assert.deepEqual(look(malformed(2001), 2 * HOUR), ["malformed 2001"]);
   });
 
+  it("warns of a loss that is near", () => {
+    const { look, lines } = lossLog();
+    const status = statusOf();
+    look({ ...status, journal: { ...status.journal, overHalfBytes: 5 } }, 0);
+    assert.deepEqual([lines.length, lines[0]?.["level"], lines[0]?.["counter"]], [1, 40, "overHalfBytes"]);
+  });
+
   it("looks by itself, and not any more when it is stopped", (t) => {
     t.mock.timers.enable({ apis: ["setInterval"] });
     let looks = 0;

@@ -82,8 +82,10 @@ function silence({ journal }: Status): string {
   return journal.inotify === "silent" ? ", listed every second since inotify does not tell of changes" : "";
 }
 
+const LABELS = { fault: "not read", warning: "lost", alarm: "soon lost" } as const;
+
 function describeLoss({ state, message, remedy }: Loss): string[] {
-  return [`  ${(state === "fault" ? "not read" : "lost").padEnd(11)}${message}`, `${" ".repeat(13)}→ ${remedy}`];
+  return [`  ${LABELS[state].padEnd(11)}${message}`, `${" ".repeat(13)}→ ${remedy}`];
 }
 
 function counts(values: Readonly<Record<string, number>>): string {

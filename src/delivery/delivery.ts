@@ -96,14 +96,17 @@ export class Delivery implements Answers {
 
   private constructor(
     settings: DeliverySettings,
-    tail: (wake: () => void) => Tail,
+    tail: (wake: () => void, onMissed: () => void) => Tail,
     destination: (answers: Answers) => Destination,
     log: Logger,
   ) {
     this.name = settings.name;
     this.#settings = settings;
     this.#log = log;
-    this.#tail = tail(() => this.#wake());
+    this.#tail = tail(
+      () => this.#wake(),
+      () => this.destination.missed?.(),
+    );
     try {
       this.destination = destination(this);
     } catch (error) {
@@ -125,7 +128,7 @@ export class Delivery implements Answers {
     const cursor = await firstCursor(settings, directory, log);
     const delivery = new Delivery(
       settings,
-      (wake) => new Tail(directory, cursor, wake, log, scannerFor(settings)),
+      (wake, onMissed) => new Tail(directory, cursor, wake, log, scannerFor(settings), onMissed),
       destination,
       log,
     );
@@ -148,6 +151,7 @@ export class Delivery implements Answers {
     record.event = undefined;
     if (!record.stretch.unload(record.index)) return;
     this.#inMemory--;
+    this.#tail.parked(record);
     if (this.#tail.behind) this.#wake();
   }
 

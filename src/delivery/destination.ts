@@ -80,6 +80,11 @@ export interface Destination {
   readonly accepting: boolean;
   /** Takes events, in journal order. Never throws; answers each later or at once. */
   deliver(records: readonly EventRecord[]): void;
+  /**
+   * A segment was deleted because the journal was full, with changes that this destination has not been given, or has put
+   * away. Called once for each such segment: receivers that can look for themselves should be asked to.
+   */
+  missed?(): void;
   status(): DestinationStatus;
   /** Sends what it can within `drainMs`, then releases everything; what is not answered stays in the journal. */
   close(drainMs: number): Promise<void>;

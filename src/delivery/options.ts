@@ -35,6 +35,25 @@ export function milliseconds(duration: string): number {
   return Number(count) * UNITS_MS[unit as keyof typeof UNITS_MS];
 }
 
+const UNITS_BYTES = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 } as const;
+const SIZE = /^(\d{1,6})(KiB|MiB|GiB|TiB)$/;
+const LEAST_BYTES = UNITS_BYTES.MiB;
+
+/** Bytes of a size that the configuration accepted: `500MiB`, `1GiB`. */
+export function bytesOf(size: string): number {
+  const [, count, unit] = SIZE.exec(size) ?? [];
+  return Number(count) * UNITS_BYTES[unit as keyof typeof UNITS_BYTES];
+}
+
+const A_SIZE = "a size such as 500MiB or 1GiB, at least 1MiB";
+
+/** A size of at least 1 MiB. */
+export const sizeSchema = v.pipe(
+  v.string(A_SIZE),
+  v.regex(SIZE, A_SIZE),
+  v.check((text) => bytesOf(text) >= LEAST_BYTES, A_SIZE),
+);
+
 const A_DURATION = "a duration such as 500ms, 30s, 10m, 1h or 7d";
 const A_WAIT = "a duration from 1ms to 24d";
 

@@ -159,17 +159,19 @@ export class JournalDirectory {
 
   /**
    * Deletes a segment unless something was written to it since `size` was read. Returns whether it is gone.
+   * @param state `unread`: not everybody has read it, and it need not be readable
    *
    * A writer opens it, writes, and looks whether it is still there under its name; if not, it writes again, to a new file.
    * Here it is renamed to a name that no writer opens, looked at, and unlinked. Whoever found it under its name after the
    * write has written before the look; then it stays under its new name, as a segment like others. After a kill it does, too.
    */
-  remove(segment: Segment): boolean {
+  remove(segment: Segment, state: "read" | "unread" = "read"): boolean {
     const path = join(this.path, segment.name);
     try {
       const { ino, size } = lstatSync(path, { bigint: true });
       if (ino === segment.inode) {
-        if (Number(size) !== segment.size || (segment.size > 0 && this.#file(segment) === undefined)) {
+        const mustOpen = segment.size > 0 && state === "read";
+        if (Number(size) !== segment.size || (mustOpen && this.#file(segment) === undefined)) {
           this.#markDirty(segment.name);
           return false;
         }
@@ -186,6 +188,7 @@ export class JournalDirectory {
         // look: that is lost, but not uncounted.
         const file = this.#files.get(segment);
         if (file !== undefined) segment.size = fstatSync(file).size;
+        segment.deletedUnread = state === "unread";
       }
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
@@ -351,6 +354,7 @@ export class JournalDirectory {
       foundAt: this.#listed ? Math.ceil(now) : -Infinity,
       writtenAt: this.#listed ? now : now - Math.max(0, Date.now() - modified),
       gone: false,
+      deletedUnread: false,
     };
   }
 

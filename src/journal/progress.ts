@@ -66,6 +66,14 @@ export class Progress {
     return Math.max(0, this.segment.size - this.readAt - this.#takenBytes);
   }
 
+  /** Bytes of the records that were read and put away, and are not answered. */
+  get parkedBytes(): number {
+    let bytes = 0;
+    for (const stretch of this.unanswered) bytes += stretch.parkedBytes;
+    for (const { stretches } of this.#taken) for (const stretch of stretches) bytes += stretch.parkedBytes;
+    return bytes;
+  }
+
   /** Where to go on after a restart. */
   get place(): Place {
     const { identity } = this.segment;

@@ -29,6 +29,11 @@ export function ownSegmentName(name: string): string {
   return `${name.split(".", 2).join(".")}.${randomBytes(8).toString("hex")}.ndjson`;
 }
 
+/** Whether a segment may be the one that is being written to: a writer opens that of one moment and writes in the next. */
+export function isBeingWritten({ bucket }: Segment, unixMs: number): boolean {
+  return Math.abs(bucket - Math.floor(unixMs / 1_000 / BUCKET_SECONDS)) <= 1;
+}
+
 /** A segment as the directory last saw it. */
 export interface Segment {
   /** It gets another when it was to be deleted, and was written to in that moment. */
@@ -53,6 +58,8 @@ export interface Segment {
   writtenAt: number;
   /** The file is gone, or another stands in its place. */
   gone: boolean;
+  /** It was deleted because the journal is full, whoever had not read it. */
+  deletedUnread: boolean;
 }
 
 /** Why a file with the name of a segment is not read. */

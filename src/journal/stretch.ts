@@ -149,6 +149,23 @@ export class Stretch {
     return wasLoaded;
   }
 
+  /** Bytes of the lines of those records that are not answered and whose events are not in memory. */
+  get parkedBytes(): number {
+    const parked = this.#open & ~this.#loaded;
+    let bytes = 0;
+    for (let index = 0; index < this.#records; index++) {
+      if ((parked & (1 << index)) !== 0) bytes += this.bytesOf(index);
+    }
+    return bytes;
+  }
+
+  /** Bytes of the line of a record that is not answered. */
+  bytesOf(index: number): number {
+    const starts = this.#starts;
+    if (starts === undefined) return this.#to - this.#from;
+    return this.#startOf(starts, index + 1) - this.#startOf(starts, index);
+  }
+
   /** The record is given up for one receiver. */
   drop(index: number): void {
     this.#dropped |= 1 << index;

@@ -44,6 +44,8 @@ export interface TailCounters {
   untrusted: number;
   /** Bytes of segments that were deleted before these were read. */
   lostBytes: number;
+  /** Bytes of segments that were deleted because the journal was full, not read before or put away unanswered. */
+  fullBytes: number;
   /** Times that a segment was found cut off. */
   shrunk: number;
 }
@@ -75,6 +77,7 @@ export class Tail {
     unrecorded: 0,
     untrusted: 0,
     lostBytes: 0,
+    fullBytes: 0,
     shrunk: 0,
   };
   readonly #directory: JournalDirectory;
@@ -93,6 +96,7 @@ export class Tail {
   readonly #scanner: RecordScanner | undefined;
   readonly #trust: Trust;
   readonly #wake: () => void;
+  readonly #onMissed: () => void;
   readonly #stopListening: () => void;
   #unanswered = 0;
   /** What is added to while one chunk is read. */
@@ -104,6 +108,7 @@ export class Tail {
    * @param cursor where to begin; a segment that it does not name is read from its start
    * @param wake called when there is something to read
    * @param scanner reads most records faster, without the fields that no destination needs
+   * @param onMissed called when a segment was deleted because the journal was full, before it was read and answered
    */
   constructor(
     directory: JournalDirectory,
@@ -111,12 +116,14 @@ export class Tail {
     wake: () => void,
     log: Logger,
     scanner?: RecordScanner,
+    onMissed: () => void = () => {},
   ) {
     this.#directory = directory;
     this.#log = log;
     this.#scanner = scanner;
     this.#trust = new Trust(directory, this.counters, (progress) => this.#resume(progress), log);
     this.#wake = wake;
+    this.#onMissed = onMissed;
     const byInode = placesByInode(cursor ?? new Map());
     for (const segment of inOrder(directory.segments.values())) {
       this.#follow(segment, [cursor?.get(segment.name), byInode.get(String(segment.inode))]);
@@ -204,6 +211,11 @@ export class Tail {
     this.#unanswered--;
     if (progress.open === 0 && progress.segment.gone) this.#forget(progress);
     return true;
+  }
+
+  /** A record that is not answered was put away: when its file is gone, that is where it is lost. */
+  parked({ stretch, index }: EventRecord): void {
+    if (stretch.segment.deletedUnread) this.#missed(stretch.bytesOf(index));
   }
 
   /** The event of a record, read from the journal again when it was put away. */
@@ -336,12 +348,18 @@ export class Tail {
 
   #gone(progress: Progress): void {
     const { segment, readAt, unreadBytes: bytes } = progress;
+    const missed = segment.deletedUnread ? progress.parkedBytes : 0;
     this.#trust.forget(progress);
     if (progress.open === 0) this.#forget(progress);
+    if (missed > 0) this.#missed(missed);
     if (bytes === 0 || progress.skipping) return;
     if (progress.tornAt === segment.size) {
       // Nobody has completed its last line, and now nobody can.
       this.#malformed(progress, readAt, "its end is missing");
+      return;
+    }
+    if (segment.deletedUnread) {
+      this.#missed(bytes);
       return;
     }
     this.counters.lostBytes += bytes;
@@ -351,6 +369,11 @@ export class Tail {
         "a segment was deleted before it was read: somebody else deletes files of the journal",
       );
     }
+  }
+
+  #missed(bytes: number): void {
+    this.counters.fullBytes += bytes;
+    this.#onMissed();
   }
 
   #enqueue(progress: Progress): void {

@@ -45,7 +45,18 @@ export function line(fields: Record<string, unknown> = {}): string {
 export function noSegment(fields: Partial<Segment> = {}): Segment {
   const name = segmentName(1, 0);
   const times = { modified: 0, growth: new Growth(0, 0), foundAt: 0, writtenAt: 0 };
-  return { name, bucket: 1, uid: 0, inode: 1n, identity: "1:0:", size: 0, gone: false, ...times, ...fields };
+  return {
+    name,
+    bucket: 1,
+    uid: 0,
+    inode: 1n,
+    identity: "1:0:",
+    size: 0,
+    gone: false,
+    deletedUnread: false,
+    ...times,
+    ...fields,
+  };
 }
 
 /** A writer as nobody reads it. */

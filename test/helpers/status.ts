@@ -23,6 +23,8 @@ export function destinationIn({ destinations }: Status, name = "openchange"): Op
   return { ...status, ...details, nobody, ignored, filtered, notified, done };
 }
 
+const SIZE = { bytes: 3000, heldBytes: 0, maxBytes: 10_000, overHalfBytes: 0 };
+
 /** The status of a daemon that has done nothing yet, with one destination, but for what is given. */
 export function statusOf(
   destination: Partial<DeliveryStatus> = {},
@@ -34,7 +36,7 @@ export function statusOf(
     pid: 1,
     host: "mx1",
     since: "2026-01-01T00:00:00.000Z",
-    journal: { directory: "/journal", segments: 1, inotify: "works", notRead, cleared: 0 },
+    journal: { directory: "/journal", segments: 1, ...SIZE, inotify: "works", notRead, cleared: 0 },
     memory: { rssBytes: 1 },
     destinations: {
       openchange: {
@@ -44,6 +46,7 @@ export function statusOf(
         unrecorded: 0,
         untrusted: 0,
         lostBytes: 0,
+        fullBytes: 0,
         shrunk: 0,
         unreadBytes: 0,
         unreadableSegments: 0,

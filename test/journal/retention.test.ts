@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import type { EventRecord } from "../../src/journal/stretch.ts";
 import { Retention } from "../../src/journal/retention.ts";
 import { BUCKET_SECONDS } from "../../src/journal/segment.ts";
-import { line, NOT_ROOT, type Reader, segmentName, STRANGE_UID, TestJournal } from "../helpers/journal.ts";
+import { line, noSegment, NOT_ROOT, type Reader, segmentName, STRANGE_UID, TestJournal } from "../helpers/journal.ts";
 import { waitFor } from "../helpers/wait.ts";
 
 const HOUR = 3_600_000;
@@ -175,5 +175,19 @@ describe("retention", () => {
     answerAll(reader);
     assert.equal(sweep(reader, 0, -3 * HOUR), 0, "the clock was set back to its time");
     assert.equal(sweep(reader), 1);
+  });
+
+  it("left to itself keeps a segment for a day, and for an hour when there are 20,000", async () => {
+    const directory = await journal.open();
+    const now = performance.now();
+    for (let bucket = 1; bucket <= 20_000; bucket++) {
+      const name = segmentName(bucket);
+      directory.segments.set(name, noSegment({ name, bucket, size: 1, writtenAt: now - 2 * HOUR }));
+    }
+    const sweepAll = (laterMs: number): number =>
+      new Retention(directory, undefined, () => true, journal.log).sweep(now + laterMs, NOW);
+    assert.equal(sweepAll(0), 2_000, "as many as go at once");
+    assert.equal(sweepAll(21 * HOUR), 0);
+    assert.equal(sweepAll(23 * HOUR), 2_000);
   });
 });

@@ -60,7 +60,7 @@ export const dropReasons: Readonly<Record<DropReason, Counter>> = {
   unregistered: counter("notifications to servers that had stopped and unregistered"),
   gone: warning(
     "notifications whose record was deleted from the journal, or cut off, before they were sent",
-    "find what deletes files of the journal and keep it from that",
+    "with `fullBytes`, see there; otherwise find what deletes files of the journal and keep it from that",
   ),
 };
 

@@ -147,7 +147,7 @@ export class Faults {
     if (!this.#once.first("gone")) return;
     this.#log.error(
       { segment: stretch.segment.name, offset },
-      "a record has gone from the journal before it was sent: somebody else deletes segments",
+      "a record has gone from the journal before it was sent: journal.max_size was reached, or somebody else deletes segments",
     );
   }
 
