@@ -1,7 +1,7 @@
 import { Queue } from "../queue.ts";
 import { LongestRanges, type Place, type Range } from "./cursor.ts";
 import type { Segment } from "./segment.ts";
-import type { Stretch } from "./stretch.ts";
+import type { Origin, Stretch } from "./stretch.ts";
 import type { Writer } from "./writer.ts";
 
 /** Lines that the reader passes by when it comes to them, in bytes from the segment's beginning. */
@@ -15,7 +15,7 @@ interface Taken {
 }
 
 /** How far a tail has read one segment, and what of that has not been answered. */
-export class Progress {
+export class Progress implements Origin {
   readonly segment: Segment;
   readonly writer: Writer;
   readAt: number;

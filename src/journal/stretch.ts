@@ -1,5 +1,4 @@
 import type { MailboxEvent } from "../events/event.ts";
-import type { Progress } from "./progress.ts";
 import type { Segment } from "./segment.ts";
 import type { Writer } from "./writer.ts";
 
@@ -39,6 +38,16 @@ export class LineStarts {
   }
 }
 
+/** What a stretch was read from: a segment, and how much of it is answered. */
+export interface Origin {
+  readonly segment: Segment;
+  readonly writer: Writer;
+  /** Records that were read and are not answered. */
+  open: number;
+  /** A record has got an answer. @returns whether that was its last */
+  answer(stretch: Stretch, index: number): boolean;
+}
+
 /** One event on its way: read from the journal and not yet answered. */
 export interface EventRecord {
   /** Where its answers are kept, and its number there. */
@@ -62,7 +71,7 @@ export type NotLoaded = "gone" | "later";
  * Their lines follow one another: between them is nothing that another stretch has.
  */
 export class Stretch {
-  readonly progress: Progress;
+  readonly origin: Origin;
   /** When the first of its changes happened, in microseconds of unix time; the others were at most a second later. */
   readonly ts: number;
   /** The same in whole milliseconds of the process's clock, which nobody sets; at most the time of reading. */
@@ -85,8 +94,8 @@ export class Stretch {
   #second = 0;
 
   /** @param from where the line of its first record begins, in bytes from the segment's beginning */
-  constructor(progress: Progress, from: number, ts: number, happenedAt: number, seenAt: number) {
-    this.progress = progress;
+  constructor(origin: Origin, from: number, ts: number, happenedAt: number, seenAt: number) {
+    this.origin = origin;
     this.#from = from;
     this.#to = from;
     this.ts = ts;
@@ -95,12 +104,12 @@ export class Stretch {
   }
 
   get segment(): Segment {
-    return this.progress.segment;
+    return this.origin.segment;
   }
 
   /** Who wrote the records. */
   get writer(): Writer {
-    return this.progress.writer;
+    return this.origin.writer;
   }
 
   /** Whether every record is answered. */

@@ -206,10 +206,10 @@ export class Tail {
    * @returns whether it is its last; false also when it had all of them before
    */
   answer(stretch: Stretch, index: number): boolean {
-    const { progress } = stretch;
-    if (!progress.answer(stretch, index)) return false;
+    const { origin } = stretch;
+    if (!origin.answer(stretch, index)) return false;
     this.#unanswered--;
-    if (progress.open === 0 && progress.segment.gone) this.#forget(progress);
+    if (origin.open === 0 && origin.segment.gone) this.#forget(origin.segment, origin.writer);
     return true;
   }
 
@@ -323,7 +323,7 @@ export class Tail {
   }
 
   /** Nothing in the segment waits for anybody, and the file is gone. */
-  #forget({ segment, writer }: Progress): void {
+  #forget(segment: Segment, writer: Writer): void {
     this.#progress.delete(segment);
     writer.segments--;
     if (writer.segments === 0) this.#writers.delete(writer.uid);
@@ -350,7 +350,7 @@ export class Tail {
     const { segment, readAt, unreadBytes: bytes } = progress;
     const missed = segment.deletedUnread ? progress.parkedBytes : 0;
     this.#trust.forget(progress);
-    if (progress.open === 0) this.#forget(progress);
+    if (progress.open === 0) this.#forget(segment, progress.writer);
     if (missed > 0) this.#missed(missed);
     if (bytes === 0 || progress.skipping) return;
     if (progress.tornAt === segment.size) {
@@ -535,7 +535,7 @@ export class Tail {
   ): void {
     if (!this.#trust.believes(progress, offset, event)) return;
     let stretch = this.#stretch;
-    if (stretch?.progress !== progress || !stretch.takes(event.ts)) {
+    if (stretch?.origin !== progress || !stretch.takes(event.ts)) {
       stretch = this.#stretchOf(progress, from, event.ts);
       progress.unanswered.add(stretch);
       this.#stretch = stretch;
@@ -548,7 +548,7 @@ export class Tail {
   }
 
   #add(stretch: Stretch, offset: number, from: number, to: number, event: MailboxEvent, records: EventRecord[]): void {
-    stretch.progress.open++;
+    stretch.origin.open++;
     this.#unanswered++;
     this.counters.records++;
     records.push({ stretch, index: stretch.add(from, to, this.#starts), offset, event });
