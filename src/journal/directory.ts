@@ -1,14 +1,15 @@
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, renameSync, unlinkSync } from "node:fs";
+import { fstatSync, lstatSync, readSync, renameSync, unlinkSync } from "node:fs";
 import type { BigIntStats } from "node:fs";
 import { opendir } from "node:fs/promises";
 import { join } from "node:path";
-import { descriptorLimit, isShortOfDescriptors, openSegmentsWithin } from "../descriptors.ts";
+import { isShortOfDescriptors } from "../descriptors.ts";
 import { Once, type Logger } from "../log.ts";
 import { Growth } from "./growth.ts";
-import { confirmIdentity, isInode, unreadIdentity, type Identity } from "./identity.ts";
+import { isInode, unreadIdentity, type Identity } from "./identity.ts";
 import type { Owners } from "./owners.ts";
 import { MAY, remedyOf } from "./remedy.ts";
 import { describeFault, faultOf, ownSegmentName, parseSegmentName, type FileFault, type Segment } from "./segment.ts";
+import { SegmentFiles } from "./segment-files.ts";
 import { DirectoryWatch, directoryError, type Inotify } from "./watch.ts";
 
 /**
@@ -42,8 +43,7 @@ export class JournalDirectory {
   readonly #notRead = new Map<string, FileFault>();
   /** Segments by uid. */
   readonly #counts = new Map<number, number>();
-  readonly #files = new Map<Segment, number>();
-  readonly #mostOpen = openSegmentsWithin(descriptorLimit());
+  readonly #files: SegmentFiles;
   readonly #listeners = new Set<(changed: readonly Segment[]) => void>();
   readonly #dirty = new Set<string>();
   readonly #retries = new Set<Segment>();
@@ -64,6 +64,7 @@ export class JournalDirectory {
   constructor(path: string, owners: Owners, log: Logger) {
     this.path = path;
     this.owners = owners;
+    this.#files = new SegmentFiles(path);
     this.#log = log;
     this.#watch = new DirectoryWatch(
       path,
@@ -128,7 +129,7 @@ export class JournalDirectory {
   isStill(segment: Segment, identity: Identity): boolean {
     if (identity === segment.identity) return true;
     if (!isInode(identity, segment.inode)) return false;
-    const confirmed = this.#confirm(segment, identity);
+    const confirmed = this.#files.confirm(segment, identity);
     if (confirmed !== undefined) segment.identity = confirmed;
     return confirmed !== undefined;
   }
@@ -148,7 +149,7 @@ export class JournalDirectory {
     try {
       return readSync(file, target, 0, length, position);
     } catch (error) {
-      this.#closeFile(segment);
+      this.#files.close(segment);
       this.#failed(segment, error);
       if (this.#once.first(`read ${segment.uid}`)) {
         this.#log.error({ segment: segment.name, position }, `cannot read the segment: ${(error as Error).message}`);
@@ -186,7 +187,7 @@ export class JournalDirectory {
         unlinkSync(aside);
         // A writer's second write comes elsewhere. A plugin that only looks for links does not make one if it wrote since the
         // look: that is lost, but not uncounted.
-        const file = this.#files.get(segment);
+        const file = this.#files.opened(segment);
         if (file !== undefined) segment.size = fstatSync(file).size;
         segment.deletedUnread = state === "unread";
       }
@@ -212,7 +213,7 @@ export class JournalDirectory {
     clearImmediate(this.#scheduled);
     clearTimeout(this.#delayed);
     clearTimeout(this.#retrySoon);
-    for (const segment of this.#files.keys()) this.#closeFile(segment);
+    this.#files.closeAll();
   }
 
   /** What could not be read is offered again. */
@@ -364,29 +365,15 @@ export class JournalDirectory {
     const size = Number(stats.size);
     // Growth is looked at when it is read.
     if (size > segment.size || (size === segment.size && Number(stats.mtimeMs) === segment.modified)) return true;
-    if (this.#files.has(segment)) {
+    if (this.#files.opened(segment) !== undefined) {
       // An inode that is open is not used for another file, so this one was cut, and may begin otherwise now.
       if (size < segment.size) {
-        this.#closeFile(segment);
+        this.#files.close(segment);
         segment.identity = unreadIdentity(segment.inode);
       }
       return true;
     }
-    return this.#confirm(segment, segment.identity) !== undefined;
-  }
-
-  /** What a segment is when it begins as the identity says; undefined for another file that has got the same inode. */
-  #confirm(segment: Segment, identity: Identity): Identity | undefined {
-    let file: number | undefined;
-    try {
-      file = this.#open(segment);
-      return confirmIdentity(file, fstatSync(file, { bigint: true }).ino, identity);
-    } catch {
-      // What cannot be read has not been read before, or is looked at when it can.
-      return identity;
-    } finally {
-      if (file !== undefined) closeSync(file);
-    }
+    return this.#files.confirm(segment, segment.identity) !== undefined;
   }
 
   #leaveOut(name: string, fault: FileFault, why: string): void {
@@ -416,33 +403,26 @@ export class JournalDirectory {
       if (left > 0) this.#counts.set(segment.uid, left);
       else this.#counts.delete(segment.uid);
     }
-    this.#closeFile(segment);
+    this.#files.close(segment);
   }
 
   #file(segment: Segment): number | undefined {
-    const open = this.#files.get(segment);
+    const open = this.#files.opened(segment);
     if (open !== undefined) return open;
     if (segment.gone || this.#closed) return undefined;
     // Hundreds of thousands of records may be asked for while it fails.
     const failedAt = this.#failedAt.get(segment);
     if (failedAt !== undefined && performance.now() - failedAt < FAILED_MS) return undefined;
-    let file: number | undefined;
     try {
-      file = this.#openAlone(segment);
-      const stats = fstatSync(file, { bigint: true });
-      const identity =
-        faultOf(stats, segment.uid) === undefined ? confirmIdentity(file, stats.ino, segment.identity) : undefined;
-      if (identity === undefined) {
-        closeSync(file);
-        this.#forget(segment);
-        this.#replaced.push(segment);
-        this.#markDirty(segment.name);
-        return undefined;
+      const file = this.#files.open(segment);
+      if (file !== "another") {
+        this.#failedAt.delete(segment);
+        return file;
       }
-      segment.identity = identity;
-      this.#failedAt.delete(segment);
+      this.#forget(segment);
+      this.#replaced.push(segment);
+      this.#markDirty(segment.name);
     } catch (error) {
-      if (file !== undefined) closeSync(file);
       this.#failed(segment, error);
       const { code, message } = error as NodeJS.ErrnoException;
       if (code === "ENOENT") this.#markDirty(segment.name);
@@ -451,14 +431,8 @@ export class JournalDirectory {
         const remedy = remedyOf(code, join(this.path, segment.name), MAY.read, usual);
         this.#log.error({ segment: segment.name }, `cannot read the segment: ${message}. ${remedy}`);
       }
-      return undefined;
     }
-    if (this.#files.size >= this.#mostOpen) {
-      const oldest = this.#files.keys().next().value;
-      if (oldest !== undefined) this.#closeFile(oldest);
-    }
-    this.#files.set(segment, file);
-    return file;
+    return undefined;
   }
 
   /** It is tried again: by who asks for it after a while, and by all with the next listing; sooner if there was no descriptor. */
@@ -470,28 +444,5 @@ export class JournalDirectory {
       this.#retrySoon = undefined;
       this.#retry();
     }, SHORT_MS).unref();
-  }
-
-  /** When no descriptor is free, those of the other segments are given up: one is enough. */
-  #openAlone(segment: Segment): number {
-    try {
-      return this.#open(segment);
-    } catch (error) {
-      if (!isShortOfDescriptors(error)) throw error;
-      for (const other of this.#files.keys()) this.#closeFile(other);
-      return this.#open(segment);
-    }
-  }
-
-  #open({ name }: Segment): number {
-    // O_NONBLOCK: should a FIFO have taken its place, opening it must not hang.
-    return openSync(join(this.path, name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  }
-
-  #closeFile(segment: Segment): void {
-    const file = this.#files.get(segment);
-    if (file === undefined) return;
-    this.#files.delete(segment);
-    closeSync(file);
   }
 }
