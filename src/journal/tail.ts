@@ -1,21 +1,20 @@
-import type { OcnotifyError } from "../errors.ts";
 import { parseRecord, type MailboxEvent } from "../events/event.ts";
 import { Once, type Logger } from "../log.ts";
-import { Queue } from "../queue.ts";
 import type { RecordScanner } from "../events/record-scanner.ts";
-import { Chain } from "./chain.ts";
+import type { Chain } from "./chain.ts";
 import { placesByInode, type Cursor, type Place } from "./cursor.ts";
 import { Dates } from "./dates.ts";
 import type { JournalDirectory } from "./directory.ts";
+import { LineFaults } from "./line-faults.ts";
+import { LineReader, MAX_LINE, TOO_LONG } from "./line-reader.ts";
 import { LONG_BACKLOG, Overtaking } from "./overtaking.ts";
 import { Progress } from "./progress.ts";
 import type { Segment } from "./segment.ts";
 import { LineStarts, Stretch, type EventRecord, type NotLoaded } from "./stretch.ts";
 import { Trust, type LeftWriter } from "./trust.ts";
+import { Turns } from "./turns.ts";
 import { Writer } from "./writer.ts";
 
-/** The longest line that is a record; a longer one is skipped to its end. */
-const MAX_LINE = 64 * 1024;
 const CHUNK = 256 * 1024;
 /** Chunks of a backlog that are searched for their users at once: some 10 ms, 40 at first, for which all else waits. */
 const SEARCHED_PER_TURN = 64;
@@ -23,13 +22,7 @@ const SEARCHED_PER_TURN = 64;
 const MAX_AHEAD = 100_000;
 /** Lines that are no records, in one turn: each takes longer than a record, and all others wait meanwhile. Some 5 ms. */
 const MAX_MALFORMED_PER_TURN = 1_000;
-/** Malformed lines of one segment that are logged, and of all segments of one uid in an hour: it may make many. */
-const MAX_TOLD = 5;
-const MAX_TOLD_OF_UID = 50;
 const NEWLINE = 0x0a;
-const BRACE = 0x7b;
-/** How a record begins. A torn record has no newline, so the next one follows it on the same line. */
-const RECORD_START = Buffer.from('{"v":');
 
 export interface TailCounters {
   /** Records read. */
@@ -86,14 +79,12 @@ export class Tail {
   readonly #progress = new Map<Segment, Progress>();
   /** By uid: those of whom there are segments. */
   readonly #writers = new Map<number, Writer>();
-  /** By uid: what is to be read. */
-  readonly #ready = new Map<number, Chain>();
-  /** The same chains, but for those that are held: whose turn it is. */
-  readonly #turns = new Queue<Chain>();
+  readonly #turns = new Turns();
   readonly #chunk = Buffer.allocUnsafe(CHUNK);
   readonly #line = Buffer.allocUnsafe(MAX_LINE + 1);
   readonly #dates = new Dates();
-  readonly #scanner: RecordScanner | undefined;
+  readonly #reader: LineReader;
+  readonly #faults: LineFaults;
   readonly #trust: Trust;
   readonly #wake: () => void;
   readonly #onMissed: () => void;
@@ -102,7 +93,6 @@ export class Tail {
   /** What is added to while one chunk is read. */
   #stretch: Stretch | undefined;
   #starts = new LineStarts(0);
-  #scanned = 0;
 
   /**
    * @param cursor where to begin; a segment that it does not name is read from its start
@@ -120,7 +110,8 @@ export class Tail {
   ) {
     this.#directory = directory;
     this.#log = log;
-    this.#scanner = scanner;
+    this.#reader = new LineReader(this.#chunk, scanner);
+    this.#faults = new LineFaults(this.counters, this.#once, log);
     this.#trust = new Trust(directory, this.counters, (progress) => this.#resume(progress), log);
     this.#wake = wake;
     this.#onMissed = onMissed;
@@ -141,7 +132,7 @@ export class Tail {
 
   /** Whether `read` has something to read. */
   get behind(): boolean {
-    return this.#turns.length > 0;
+    return this.#turns.any;
   }
 
   /** Walks over all segments. */
@@ -175,13 +166,9 @@ export class Tail {
 
   /** Reads one chunk of the uid whose turn it is and appends its records to `records`. */
   read(records: EventRecord[]): void {
-    const chain = this.#turns.shift();
+    const chain = this.#turns.begin();
     if (chain === undefined) return;
     const progress = chain.first;
-    if (chain.writer.room === 0) {
-      chain.held = true;
-      return;
-    }
     if (progress?.unread === true) {
       if (this.#trust.mayRead(progress)) {
         this.#overtake(chain, records);
@@ -191,14 +178,12 @@ export class Tail {
         progress.stuckAt = progress.segment.size;
       }
     }
-    if (progress?.unread !== true) chain.removeFirst();
-    if (chain.first === undefined) this.#ready.delete(chain.writer.uid);
-    else this.#turns.push(chain);
+    this.#turns.end(chain);
   }
 
   /** Reads only what has just been written behind a long backlog, of each uid that has one. */
   readNew(records: EventRecord[]): void {
-    for (const chain of this.#ready.values()) this.#overtake(chain, records);
+    for (const chain of this.#turns.chains) this.#overtake(chain, records);
   }
 
   /**
@@ -278,7 +263,7 @@ export class Tail {
     );
     const progress = new Progress(segment, this.#writer(segment.uid), saved?.offset ?? 0, saved?.answered);
     this.#progress.set(segment, progress);
-    this.#enqueue(progress);
+    this.#turns.add(progress);
   }
 
   #changed(segment: Segment): void {
@@ -309,7 +294,7 @@ export class Tail {
     progress.stuckAt = -1;
     progress.obstacle = undefined;
     this.#trust.reconsider(progress);
-    this.#enqueue(progress);
+    this.#turns.add(progress);
   }
 
   #writer(uid: number): Writer {
@@ -331,18 +316,14 @@ export class Tail {
 
   /** A writer has room again: its turn comes. */
   #release(uid: number): void {
-    const chain = this.#ready.get(uid);
-    if (chain?.held !== true) return;
-    chain.held = false;
-    this.#turns.push(chain);
-    this.#wake();
+    if (this.#turns.release(uid)) this.#wake();
   }
 
   /** What kept the segment from being read is over. */
   #resume(progress: Progress): void {
     progress.stuckAt = -1;
     progress.obstacle = undefined;
-    this.#enqueue(progress);
+    this.#turns.add(progress);
     this.#wake();
   }
 
@@ -355,7 +336,7 @@ export class Tail {
     if (bytes === 0 || progress.skipping) return;
     if (progress.tornAt === segment.size) {
       // Nobody has completed its last line, and now nobody can.
-      this.#malformed(progress, readAt, "its end is missing");
+      this.#faults.add(progress, readAt, { reason: "its end is missing" });
       return;
     }
     if (segment.deletedUnread) {
@@ -374,19 +355,6 @@ export class Tail {
   #missed(bytes: number): void {
     this.counters.fullBytes += bytes;
     this.#onMissed();
-  }
-
-  #enqueue(progress: Progress): void {
-    const { uid } = progress.segment;
-    let chain = this.#ready.get(uid);
-    chain?.overtaking?.grown(progress);
-    if (progress.queued || !progress.unread) return;
-    if (chain === undefined) {
-      chain = new Chain(progress.writer);
-      this.#ready.set(uid, chain);
-      this.#turns.push(chain);
-    }
-    chain.insert(progress);
   }
 
   /** With a long backlog, what has just been written goes first where it may. */
@@ -415,34 +383,33 @@ export class Tail {
     const from = progress.nextAhead;
     if (progress.isReadAhead) return false;
     if (progress.ahead >= MAX_AHEAD) return true;
-    const chunk = this.#chunk;
     const read = this.#read(segment, from, Math.min(CHUNK, segment.size - from));
     this.#dates.read(segment, from + read);
     this.#starts = new LineStarts(from);
+    const reader = this.#reader;
+    reader.begin(read);
     let stretch: Stretch | undefined;
-    let at = 0;
-    for (;;) {
-      let event = this.#scan(at, read);
-      const end = event === undefined ? chunk.indexOf(NEWLINE, at) : this.#scanned;
-      if (end === -1 || end >= read) break;
-      event ??= this.#parse(undefined, from + at, chunk.subarray(at, end));
-      if (event === undefined || !overtaking.mayOvertake(event.user)) {
-        this.#holdTorn(overtaking, event, chunk.subarray(at, end));
-        // Answered with what is far behind it, one would hold the cursor for longer than need be.
+    while (reader.next()) {
+      const { event, from: at, to } = reader;
+      const isTorn = reader.recordAt > at;
+      if (event === undefined || isTorn || !overtaking.mayOvertake(event.user)) {
+        // A record that follows a torn one on its line is left to its turn, and so are its user's next ones.
+        if (event !== undefined && isTorn) overtaking.hold(event.user);
+        // Answered with what is far after it, one would hold the cursor for longer than need be.
         stretch = undefined;
-      } else {
-        if (stretch?.takes(event.ts) !== true) stretch = this.#stretchOf(progress, from + at, event.ts);
-        progress.take(from + at, from + end + 1, stretch);
-        this.counters.bytes += end + 1 - at;
-        this.#add(stretch, from + at, from + at, from + end + 1, event, records);
+        continue;
       }
-      at = end + 1;
+      if (stretch?.takes(event.ts) !== true) stretch = this.#stretchOf(progress, from + at, event.ts);
+      progress.take(from + at, from + to, stretch);
+      this.counters.bytes += to - at;
+      this.#add(stretch, from + at, from + at, from + to, event, records);
     }
     // A chunk without a line's end is no place for records: it is left to its turn.
-    if (at === 0 && read === CHUNK) at = read;
+    const { at } = reader;
+    const passed = at === 0 && read === CHUNK ? read : at;
     this.#starts.finish();
-    progress.aheadAt = from + at;
-    return at > 0;
+    progress.aheadAt = from + passed;
+    return passed > 0;
   }
 
   /** Fills the chunk. @returns how many bytes there are */
@@ -450,16 +417,8 @@ export class Tail {
     return this.#directory.read(segment, from, this.#chunk, length) ?? 0;
   }
 
-  /** A record that follows a torn one on its line is left to its turn, and so are its user's next ones. */
-  #holdTorn(overtaking: Overtaking, event: MailboxEvent | undefined, line: Buffer): void {
-    const start = event === undefined ? line.lastIndexOf(RECORD_START) : -1;
-    const torn = start > 0 ? this.#parse(undefined, 0, line.subarray(start)) : undefined;
-    if (torn !== undefined) overtaking.hold(torn.user);
-  }
-
   #readChunk(progress: Progress, records: EventRecord[]): void {
     const { segment } = progress;
-    const chunk = this.#chunk;
     const wanted = Math.min(CHUNK, segment.size - progress.readAt);
     const read = this.#read(segment, progress.readAt, wanted);
     if (read === 0) {
@@ -471,12 +430,14 @@ export class Tail {
     this.#dates.read(segment, from + read);
     this.#stretch = undefined;
     this.#starts = new LineStarts(from);
-    let at = 0;
+    const reader = this.#reader;
+    reader.begin(read, progress.skipping);
     let passed = 0;
     const most = records.length + progress.writer.room;
     const mostMalformed = this.counters.malformed + MAX_MALFORMED_PER_TURN;
     const mayGoOn = (): boolean => records.length < most && this.counters.malformed < mostMalformed;
-    while (at < read && progress.left === undefined && mayGoOn()) {
+    while (reader.rest > 0 && progress.left === undefined && mayGoOn()) {
+      const { at } = reader;
       if (from + at >= progress.takenAt) {
         // A line that goes on beyond it was not there when it was taken: then what comes after that is read again.
         const isTaken = from + at === progress.takenAt;
@@ -484,44 +445,31 @@ export class Tail {
         this.#stretch = undefined;
         if (!isTaken) continue;
         passed += to - at;
-        at = to;
+        reader.at = to;
         continue;
       }
-      const event = progress.skipping ? undefined : this.#scan(at, read);
-      const end = event === undefined ? chunk.indexOf(NEWLINE, at) : this.#scanned;
-      if (end === -1 || end >= read) break;
-      if (event !== undefined) this.#take(progress, from + at, from + at, from + end + 1, event, records);
-      else if (end > at) this.#readLine(progress, from + at, chunk.subarray(at, end), records);
-      progress.skipping = false;
-      if (progress.left === undefined) at = end + 1;
+      if (!reader.next()) break;
+      if (reader.fault !== undefined) this.#faults.add(progress, from + at, reader.fault);
+      const { event } = reader;
+      if (event !== undefined)
+        this.#take(progress, from + reader.recordAt, from + at, from + reader.to, event, records);
+      // A segment that is left is gone on with at this line.
+      if (progress.left !== undefined) reader.at = at;
     }
     this.#starts.finish();
-    const rest = mayGoOn() ? read - at : 0;
+    const rest = mayGoOn() ? reader.rest : 0;
     if (rest > MAX_LINE && progress.left === undefined) {
-      if (!progress.skipping) this.#malformed(progress, from + at, `a line of more than ${MAX_LINE} bytes`);
-      progress.skipping = true;
-      // What a garbage line ends with may be a record.
-      at = read - MAX_LINE;
+      if (!reader.skipping) this.#faults.add(progress, from + reader.at, TOO_LONG);
+      reader.skip();
     }
     // A line without its end is either being written or torn; the next record will end it.
     if (rest > 0 && progress.left === undefined && (read < wanted || from + read >= segment.size)) {
       progress.stuckAt = segment.size;
       if (read === wanted) progress.tornAt = segment.size;
     }
-    progress.readAt = from + at;
-    this.counters.bytes += at - passed;
-  }
-
-  #readLine(progress: Progress, offset: number, line: Buffer, records: EventRecord[]): void {
-    let start = 0;
-    let event = progress.skipping ? undefined : this.#parse(progress, offset, line);
-    if (event === undefined) {
-      start = line.lastIndexOf(RECORD_START);
-      if (start < 0 || (start === 0 && !progress.skipping)) return;
-      event = this.#parse(undefined, offset + start, line.subarray(start));
-      if (event === undefined) return;
-    }
-    this.#take(progress, offset + start, offset, offset + line.length + 1, event, records);
+    progress.skipping = reader.skipping;
+    progress.readAt = from + reader.at;
+    this.counters.bytes += reader.at - passed;
   }
 
   /** @param from where the record's line begins, before `offset` when something torn stands before it, and `to` ends */
@@ -552,58 +500,6 @@ export class Tail {
     this.#unanswered++;
     this.counters.records++;
     records.push({ stretch, index: stretch.add(from, to, this.#starts), offset, event });
-  }
-
-  /** The event of the line at `at` in the chunk, when it is one for the scanner; `#scanned` is then where it ends. */
-  #scan(at: number, read: number): MailboxEvent | undefined {
-    const scanner = this.#scanner;
-    if (scanner === undefined) return undefined;
-    const event = scanner.scan(this.#chunk, at, Math.min(read, at + MAX_LINE + 1));
-    this.#scanned = scanner.end - 1;
-    return event;
-  }
-
-  /** @param progress whom to tell of a line that is no record; undefined when that has been done */
-  #parse(progress: Progress | undefined, offset: number, line: Buffer): MailboxEvent | undefined {
-    if (line.length > MAX_LINE) {
-      if (progress !== undefined) this.#malformed(progress, offset, `a line of more than ${MAX_LINE} bytes`);
-      return undefined;
-    }
-    if (line[0] !== BRACE) {
-      if (progress !== undefined) this.#malformed(progress, offset, "it does not begin with {");
-      return undefined;
-    }
-    try {
-      return parseRecord(line.toString());
-    } catch (error) {
-      if (progress === undefined) return undefined;
-      const { code, message } = error as OcnotifyError;
-      if (code === "ERR_RECORD_LOST") this.#unrecorded(progress.segment, message);
-      // A line that is a record but cannot be believed is a change of which nobody is told.
-      else this.#malformed(progress, offset, message, code === "ERR_RECORD" ? "error" : "warn");
-      return undefined;
-    }
-  }
-
-  #unrecorded({ uid, name: segment }: Segment, what: string): void {
-    this.counters.unrecorded++;
-    if (this.#once.first(`unrecorded ${uid}`)) {
-      this.#log.error(
-        { segment },
-        `${what}, so nobody is told. Shorten openchange_resolver or openchange_backend in Dovecot's configuration, or the mailbox's name, which is in Dovecot's log. Further ones are only counted`,
-      );
-    }
-  }
-
-  #malformed(progress: Progress, offset: number, reason: string, level: "warn" | "error" = "warn"): void {
-    this.counters.malformed++;
-    if (level === "error" && !this.#once.first(reason)) return;
-    progress.malformed++;
-    const { uid } = progress.segment;
-    if (progress.malformed > MAX_TOLD) return;
-    if (!this.#once.first(`malformed ${uid} ${this.counters.malformed % MAX_TOLD_OF_UID}`)) return;
-    const last = progress.malformed === MAX_TOLD ? ". Further ones in this segment are only counted" : "";
-    this.#log[level]({ segment: progress.segment.name, offset }, `not a record, skipped: ${reason}${last}`);
   }
 }
 
