@@ -38,7 +38,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   mkdirSync(state, { recursive: true });
   const config = join(state, "config.yaml");
   const settings = {
-    journal: { directory: journal, mail_users: mailUsers, retention: "7d" },
+    journal: { directory: journal, mail_users: mailUsers, retention: "7d", max_size: "1TiB" },
     state_directory: state,
     destinations: { openchange: { resolver, cn: "email" } },
   };

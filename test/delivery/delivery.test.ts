@@ -423,6 +423,29 @@ function savedOffset(): number | undefined {
   }
 }
 
+describe("a journal that is full", () => {
+  it("has its deliveries count what they put away, and their destinations called for each segment", async () => {
+    journal.append(SEGMENT, line({ user: "a" }) + line({ user: "b" }));
+    journal.append(segmentName(101), line({ user: "c" }));
+    const { delivery, destination } = await start();
+    await given(destination, 3);
+    const [a, b] = destination.given as [EventRecord, EventRecord];
+    destination.answers.park(a);
+    for (const segment of directory.segments.values()) assert.ok(directory.remove(segment, "unread"));
+    assert.equal(destination.missedSegments, 1, "nothing of the other one was put away");
+    assert.deepEqual([delivery.status().fullBytes, delivery.status().lostBytes], [line({ user: "a" }).length, 0]);
+    assert.equal(destination.answers.load(a), "gone");
+    assert.equal(b.event?.user, "b", "what is in memory goes on");
+    destination.answers.park(b);
+    assert.equal(delivery.status().fullBytes, 2 * line({ user: "a" }).length);
+    destination.answer(a, "dropped");
+    destination.answer(b, "dropped");
+    destination.answer(destination.given[2] as EventRecord);
+    const { notified, dropped, waiting } = delivery.status().outcomes;
+    assert.deepEqual([notified, dropped, waiting], [1, 2, 0]);
+  });
+});
+
 describe("whole records", () => {
   it("have every field that was recorded, each time, and the scanner's fields are the same in both", async () => {
     const records = fc.sample(anyRecord, { numRuns: 2_000, seed: 7 });

@@ -7,6 +7,8 @@ export class FakeDestination implements Destination {
   readonly given: EventRecord[] = [];
   readonly answers: Answers;
   closedWith: number | undefined;
+  /** Segments that were deleted with something that it had not been given, or had put away. */
+  missedSegments = 0;
   onDeliver: (records: readonly EventRecord[]) => void = () => {};
   onClose: () => void = () => {};
 
@@ -20,6 +22,10 @@ export class FakeDestination implements Destination {
     assert.ok(records.length > 0);
     this.given.push(...records);
     this.onDeliver(records);
+  }
+
+  missed(): void {
+    this.missedSegments++;
   }
 
   status(): DestinationStatus {
