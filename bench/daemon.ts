@@ -1,12 +1,9 @@
-import { spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { askStatus, type Status } from "../src/status.ts";
-import { endOf, nowNs } from "./process.ts";
+import { nowNs } from "./process.ts";
+import { DaemonProcess } from "../test/helpers/daemon-process.ts";
 import { waitFor } from "../test/helpers/wait.ts";
-
-const CLI = resolve(import.meta.dirname, "../dist/cli.js");
-const READY_PATIENCE_MS = 20_000;
 
 /** A daemon as an operator starts it: `ocnotify run`. */
 export interface Daemon {
@@ -44,29 +41,22 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   };
   // JSON is YAML.
   writeFileSync(config, JSON.stringify(settings));
-  const [command, ...args] = [...prefix, process.execPath, ...nodeArgs, CLI, "run", "--config", config];
   const before = nowNs();
-  const child = spawn(command, [...args, "--log-format", "json"], { stdio: ["ignore", "inherit", "pipe"] });
-  let log = "";
-  const startMs = await new Promise<number>((done, fail) => {
-    const timer = setTimeout(() => fail(new Error(`the daemon is not ready:\n${log}`)), READY_PATIENCE_MS);
-    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-      log += chunk;
-      if (!log.includes('"msg":"ready"')) return;
-      clearTimeout(timer);
-      done((nowNs() - before) / 1e6);
-    });
-    child.once("close", () => fail(new Error(`the daemon ended:\n${log}`)));
-  });
+  const daemon = new DaemonProcess({ args: ["--config", config], wrapper: prefix, nodeArgs });
+  await daemon.ready();
+  const startMs = (nowNs() - before) / 1e6;
   const status = (): Promise<Status> => askStatus(state);
   return {
-    pid: child.pid ?? 0,
+    pid: daemon.pid,
     startMs,
-    log: () => log,
+    log: () => daemon.text,
     status,
     settled: () =>
       waitFor("the daemon to have settled", async () => lagOf(await status()) === 0, 60_000).then(() => undefined),
-    stop: (signal = "SIGTERM") => endOf(child, signal),
+    async stop(signal = "SIGTERM") {
+      daemon.signal(signal);
+      await daemon.ended();
+    },
   };
 }
 

@@ -13,7 +13,7 @@ import { destinationIn, type OpenChangeStatus } from "../test/helpers/status.ts"
 import { startMemcached, type TestMemcached } from "../test/helpers/memcached.ts";
 import { buildNnPrograms, type NnPrograms } from "../test/helpers/nanocat.ts";
 import { ocnotify } from "../test/helpers/ocnotify.ts";
-import { DaemonProcess } from "./daemon.ts";
+import { DaemonProcess } from "../test/helpers/daemon-process.ts";
 import { Random } from "./random.ts";
 import { NnReceiver, PullReceiver } from "./receivers.ts";
 import { Tally } from "./tally.ts";
@@ -197,7 +197,11 @@ export class World {
 
   /** Starts the daemon without waiting for it. */
   launch(): DaemonProcess {
-    this.#daemon = new DaemonProcess(this.#configFile, this.#environment, this.#preload);
+    this.#daemon = new DaemonProcess({
+      args: ["--config", this.#configFile],
+      environment: this.#environment,
+      preload: this.#preload,
+    });
     return this.#daemon;
   }
 

@@ -3,14 +3,14 @@ import { once } from "node:events";
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { stringify } from "yaml";
+import { CLI, DaemonProcess, type LogLine } from "./daemon-process.ts";
 import { waitFor } from "./wait.ts";
 import { segmentName } from "./segments.ts";
 
-/** The program as `make build` leaves it. */
-export const CLI = resolve(import.meta.dirname, "../../dist/cli.js");
+export { CLI, type LogLine } from "./daemon-process.ts";
 
 /** Generous, because tests run beside each other. */
 const READY_TIMEOUT_MS = 30_000;
@@ -43,12 +43,6 @@ export interface RunningProcess {
   stop(signal?: NodeJS.Signals): Promise<number>;
 }
 
-export interface LogLine {
-  level: string;
-  msg: string;
-  [field: string]: unknown;
-}
-
 export interface RunningDaemon extends RunningProcess {
   /** The log so far, a parsed object a line. */
   log(): LogLine[];
@@ -73,36 +67,25 @@ export interface DaemonOptions {
 
 /** Starts `ocnotify run` and waits until it says that it is ready. */
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon> {
-  const args = ["run", "--journal", options.journal, "--state-dir", options.stateDir, "--log-format", "json"];
+  const args = ["--journal", options.journal, "--state-dir", options.stateDir];
   args.push("--log-level", options.level ?? "info", ...(options.args ?? []));
   if (options.config !== undefined) args.push("--config", options.config);
-  const node = options.preload === undefined ? [] : ["--import", options.preload];
-  const [program, ...before] = [...(options.wrapper ?? []), process.execPath];
-  const child = spawn(program, [...before, ...node, CLI, ...args], {
-    stdio: ["ignore", "inherit", "pipe"],
-    env: { ...process.env, ...options.env },
-  });
-  let text = "";
-  child.stderr.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
-  const log: RunningDaemon["log"] = () =>
-    text
-      .split("\n")
-      .filter((line) => line.startsWith("{"))
-      .map((line) => JSON.parse(line) as LogLine);
+  const { preload, wrapper, env = {} } = options;
+  const daemon = new DaemonProcess({ args, preload, wrapper, environment: env });
+  await daemon.ready();
   const logged: RunningDaemon["logged"] = async (what, test) => {
-    await waitFor(what, () => log().some(test), READY_TIMEOUT_MS);
-    return log().find(test) as LogLine;
+    await waitFor(what, () => daemon.log.some(test), READY_TIMEOUT_MS);
+    return daemon.log.find(test) as LogLine;
   };
-  const daemon = { ...processOf(child), log, logged };
-  await waitFor(
-    "the daemon to be ready",
-    () => {
-      if (child.exitCode !== null) throw new Error(`the daemon ended:\n${text}`);
-      return log().some(({ msg }) => msg === "ready");
+  return {
+    pid: daemon.pid,
+    log: () => daemon.log,
+    logged,
+    async stop(signal = "SIGTERM") {
+      daemon.signal(signal);
+      return await daemon.ended();
     },
-    READY_TIMEOUT_MS,
-  );
-  return daemon;
+  };
 }
 
 export interface Received {

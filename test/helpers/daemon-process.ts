@@ -2,35 +2,56 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { pauseProcess } from "../test/helpers/pause.ts";
-import { waitFor } from "../test/helpers/wait.ts";
+import { pauseProcess } from "./pause.ts";
 
 /** The program as `make build` leaves it. */
-const CLI = resolve(import.meta.dirname, "../dist/cli.js");
+export const CLI = resolve(import.meta.dirname, "../../dist/cli.js");
+/** Generous, because tests run beside each other. */
+const READY_TIMEOUT_MS = 30_000;
 const TICKS_PER_SECOND = 100;
 
-interface LogLine {
+export interface LogLine {
   readonly level: string;
   readonly msg: string;
   readonly [field: string]: unknown;
 }
 
-/** `ocnotify run`, to be broken: unlike the tests' helper it can be killed before it is ready. */
+/** How `ocnotify run` is started. */
+export interface DaemonProcessOptions {
+  /** Arguments after `run`. */
+  readonly args: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  /** A module that is loaded before the program. */
+  readonly preload?: string | undefined;
+  /** Further arguments of Node.js. */
+  readonly nodeArgs?: readonly string[];
+  /** What the daemon's command line is given to as further arguments. */
+  readonly wrapper?: readonly string[] | undefined;
+}
+
+/** `ocnotify run`: it can be watched, and broken before it is ready. */
 export class DaemonProcess {
   readonly #child: ChildProcess;
   readonly #ended: Promise<unknown>;
+  readonly #becomesReady: Promise<unknown>;
   #log = "";
 
-  /** @param preload a module that is loaded before the program */
-  constructor(configFile: string, environment: Record<string, string> = {}, preload?: string) {
-    const node = preload === undefined ? [] : ["--import", preload];
-    const args = [...node, CLI, "run", "--config", configFile, "--log-format", "json"];
-    this.#child = spawn(process.execPath, args, {
+  constructor({ args, environment, preload, nodeArgs = [], wrapper = [] }: DaemonProcessOptions) {
+    const node = preload === undefined ? nodeArgs : [...nodeArgs, "--import", preload];
+    const [program, ...before] = [...wrapper, process.execPath];
+    this.#child = spawn(program, [...before, ...node, CLI, "run", ...args, "--log-format", "json"], {
       stdio: ["ignore", "inherit", "pipe"],
       env: { ...process.env, ...environment },
     });
     this.#ended = once(this.#child, "close");
-    this.#child.stderr?.setEncoding("utf8").on("data", (chunk: string) => (this.#log += chunk));
+    this.#becomesReady = new Promise((resolve) => {
+      let isReady = false;
+      this.#child.stderr?.setEncoding("utf8").on("data", (chunk: string) => {
+        this.#log += chunk;
+        isReady ||= this.#log.includes('"msg":"ready"');
+        if (isReady) resolve("ready");
+      });
+    });
   }
 
   get pid(): number {
@@ -56,12 +77,14 @@ export class DaemonProcess {
     return this.#log.split("\n").length - 1;
   }
 
+  /** Resolves when its log says that it is ready. */
   async ready(): Promise<void> {
-    const ready = (): boolean => {
-      if (!this.running) throw new Error(`the daemon ended:\n${this.#log}`);
-      return this.#log.includes('"msg":"ready"');
-    };
-    await waitFor("the daemon to be ready", ready, 30_000);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise((resolve) => (timer = setTimeout(resolve, READY_TIMEOUT_MS)));
+    const first = await Promise.race([this.#becomesReady, this.#ended, late]);
+    clearTimeout(timer);
+    if (first === "ready") return;
+    throw new Error(`the daemon ${this.running ? "is not ready" : "ended"}:\n${this.#log}`);
   }
 
   signal(signal: NodeJS.Signals): void {
