@@ -248,7 +248,7 @@ void journal_append(struct event *event, const char *setting, const char *dir,
 			journal_problem_errno(event, dir, path);
 		else if ((size_t)ret != size) {
 			/* The rest is not written: its beginning is torn
-			   already, and others may have gone on behind it. */
+			   already, and others may have gone on after it. */
 			journal_problem(event, JOURNAL_PROBLEM_SHORT, path,
 				"Only %zd of %zu bytes could be written; "
 				"free some space", ret, size);

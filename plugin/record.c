@@ -7,8 +7,9 @@
 #include "journal.h"
 #include "record.h"
 
-/* A transaction goes out with one write() up to this size. Beyond it, with
-   one per so many bytes of whole lines, so that memory stays bounded. */
+/* A transaction goes out with one write() up to this size. Beyond it, each
+   part of that many bytes of whole lines has one, so that memory stays
+   bounded. */
 #define BATCH_FLUSH_SIZE (256 * 1024)
 /* ,"uids":"4294967295:4294967295","oldUids":"4294967295:4294967295" */
 #define RANGE_MAX_SIZE 80

@@ -33,7 +33,11 @@ export function addTail(program: Command): void {
     .option("--user <glob...>", "only events of these users; ! before one excludes it")
     .addOption(new Option("--event <name...>", "only these events").choices(EVENT_NAMES))
     .option("--mailbox <glob...>", "only events of these mailboxes, of a move where to; ! before one excludes it")
-    .option("--since <duration>", "begin with what happened so long ago (10m, 1h, …), not with what comes", parseSince)
+    .option(
+      "--since <duration>",
+      "begin with what happened this long ago (10m, 1h, …), not with what comes",
+      parseSince,
+    )
     .option("--no-follow", "end with what there is")
     .option("--json", "one JSON object a line")
     .addHelpText("after", example("ocnotify tail --user jdoe --since 10m"))

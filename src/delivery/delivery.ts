@@ -23,7 +23,7 @@ import { delivering, heldBecause, type DestinationState } from "./state.ts";
 const MAX_IN_MEMORY = 8_192;
 /** Records read and not yet answered, put away ones included. */
 const MAX_UNANSWERED = 400_000;
-/** What has just been written is taken up to so many times of these bounds, while a backlog waits. */
+/** What has just been written is taken up to this many times these bounds while a backlog waits. */
 const ROOM_FOR_NEW = 1.5;
 /** After a kill, what was answered in this long is sent once more, and what was not yet answered. */
 const SAVE_MS = 1_000;

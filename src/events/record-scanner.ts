@@ -42,7 +42,7 @@ interface Field {
   readonly takes: (text: string) => boolean;
   /** Of a `SAME` field the last value with its key: `"sep":"/"`. */
   readonly last: Literal;
-  /** The field that came behind it in the last record. */
+  /** The field that came after it in the last record. */
   follower: Field | undefined;
 }
 
@@ -101,7 +101,7 @@ export class RecordScanner {
   }
 
   /**
-   * Reads the line that begins at `from` in bytes that end at `limit`; afterwards `end` is behind its newline.
+   * Reads the line that begins at `from` in bytes that end at `limit`; afterwards `end` is after its newline.
    * @returns undefined when the line is not of that form or has no end, which says nothing about it
    */
   scan(line: Buffer, from: number, limit: number): Scanned | undefined {
@@ -191,7 +191,7 @@ export class RecordScanner {
 function fieldOf([name, kind, slot, takes]: FieldForm): Field {
   const key = literal(`"${name}":`);
   const bytes = new DataView(new ArrayBuffer(kind === SAME ? key.length + MAX_NAME + 2 : 0));
-  // There is no last value yet, and no line has so many bytes.
+  // There is no last value yet, and no line has that many bytes.
   return { key, kind, slot, takes, last: { bytes, length: 0x3fff_ffff }, follower: undefined };
 }
 

@@ -16,7 +16,7 @@ export function remedyOf(code: string | undefined, path: string, wanted: number,
   if (code === "EMFILE")
     return "Raise the limit of open files: LimitNOFILE= below [Service] with systemctl edit ocnotify";
   if (code === "ENFILE")
-    return "The system has no file left to open: raise the sysctl fs.file-max, or find what opens so many";
+    return "The system has no file left to open: raise the sysctl fs.file-max, or find what opens that many";
   if (code === "ENOENT") {
     return `${usual}. If it is there, the daemon sees another file system: a container's, or what ProtectHome= and PrivateTmp= leave it (systemctl cat ocnotify)`;
   }

@@ -143,7 +143,7 @@ export class Stretch {
     return index;
   }
 
-  /** The record needs so many answers. */
+  /** The record needs this many answers. */
   split(index: number, answers: number): void {
     this.#further ??= new Map();
     this.#further.set(index, answers - 1);

@@ -181,7 +181,7 @@ export class Tail {
     this.#turns.end(chain);
   }
 
-  /** Reads only what has just been written behind a long backlog, of each uid that has one. */
+  /** Reads only what has just been written after a long backlog, of each uid that has one. */
   readNew(records: EventRecord[]): void {
     for (const chain of this.#turns.chains) this.#overtake(chain, records);
   }

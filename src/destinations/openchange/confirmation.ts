@@ -57,7 +57,7 @@ export class Confirmation {
     return this.#draining === undefined ? 0 : nowMs - this.#drainingSinceMs;
   }
 
-  /** Whether the kernel has not taken the last chunk for so long that the host is slow. */
+  /** Whether the kernel has not taken the last chunk for longer than a host that is not slow needs. */
   stalls(nowMs: number): boolean {
     return this.drainingForMs(nowMs) > SLOW_MS;
   }

@@ -54,7 +54,7 @@ export const dropReasons: Readonly<Record<DropReason, Counter>> = {
     "journalctl -u ocnotify names user and reason: a wrong openchange_resolver, a user name that is no key of memcached, or more strings than users of the system may name (resolvers in ocnotify.yaml)",
   ),
   "host-removed": warning(
-    "notifications to servers that had refused for so long that they were taken out of memcached",
+    "notifications to servers that had refused for remove_refused_after and were taken out of memcached",
     "start the server; it must register anew",
   ),
   unregistered: counter("notifications to servers that had stopped and unregistered"),

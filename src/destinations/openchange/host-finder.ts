@@ -65,7 +65,7 @@ export class HostFinder {
     return this.#lookingUp;
   }
 
-  /** Whether so many wait that no more of a backlog should come. */
+  /** Whether too many wait for more of a backlog to come. */
   get full(): boolean {
     return this.#full;
   }

@@ -82,7 +82,7 @@ export class Hosts {
     return connected;
   }
 
-  /** Whether so much waits that no more of a backlog should come. */
+  /** Whether too much waits for more of a backlog to come. */
   get full(): boolean {
     return this.#full;
   }

@@ -163,7 +163,7 @@ export class Lookups implements LookupQueue {
       this.#asking = false;
       if (this.#closed) return;
       this.#queue.putBack([...unanswered.values()].flat());
-      // The values may be so long that a whole batch of them cannot come in time.
+      // The values may be too long for a whole batch of them to come in time.
       if ((error as MemcachedError).code === "ERR_MEMCACHED_TIMEOUT") {
         this.#mostKeys = Math.ceil(Math.min(this.#settings.batch, this.#mostKeys) / 8);
       }

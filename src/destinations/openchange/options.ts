@@ -51,19 +51,19 @@ export const options = {
   ),
   time_to_live: durationOption(
     "10m",
-    "A notification that could not be sent for so long is dropped: who looks then sees the mail anyway.",
+    "A notification that could not be sent for this long is dropped: who looks then sees the mail anyway.",
   ),
   restart_grace: durationOption(
     "30s",
-    "How long after the start of a memcached a user who is not found there is looked up again, each second: receivers need so long to register again. `createListener` takes 10 s at most, and twice that when one attempt fails; longer only where receivers look less often. `0s`: not found is not found. The uptime of memcached is up to 3 s ahead.",
+    "How long after the start of a memcached a user who is not found there is looked up again, each second: receivers need that long to register again. `createListener` takes 10 s at most, and twice that when one attempt fails; longer only where receivers look less often. `0s`: not found is not found. The uptime of memcached is up to 3 s ahead.",
   ),
   remove_refused_after: durationOrNeverOption(
     "10m",
-    "A server that has refused every connection for so long is taken out of the resolver. Nothing listens there, so its sessions have ended; an OpenChange server registers again when Outlook connects again, and hears nothing before. `never` where something else may refuse for it, such as a firewall; the dead are then tried for each notification until that expires.",
+    "A server that has refused every connection for this long is taken out of the resolver. Nothing listens there, so its sessions have ended; an OpenChange server registers again when Outlook connects again, and hears nothing before. `never` where something else may refuse for it, such as a firewall; the dead are then tried for each notification until that expires.",
   ),
   connect_timeout: waitOption("5s", "How long a server may take to accept a connection."),
   stall_timeout: waitOption("30s", "How long a server may read nothing before the connection is made anew."),
-  idle_timeout: waitOption("60s", "A connection over which nothing was sent for so long is closed."),
+  idle_timeout: waitOption("60s", "A connection over which nothing was sent for this long is closed."),
   max_connections: numberOption(
     [1, 65_535],
     16_384,

@@ -9,14 +9,14 @@ import { Resolver, type CnKind, type ResolverOptions } from "./resolver.ts";
 import type { Route } from "./route.ts";
 import { Zone } from "./zone.ts";
 
-/** Resolver strings come with the records: of those that trusted writers name, so many are in use at once. */
+/** Resolver strings come with the records: of those that trusted writers name, at most this many are in use at once. */
 const MAX_NAMED = 64;
-/** Of those that only others name: so many at once, of one writer two, since an operator may change the string. */
+/** Of those that only others name: this many at once, of one writer two, since an operator may change the string. */
 const MAX_POOLED = 8;
 const MAX_POOLED_OF_ONE = 2;
 /** What such a string may ask for: to make the rings of many servers, and to wait for them, takes time from all others. */
 const RECORD_LIMITS = { maxServers: 64, maxTimeoutMs: 2_000 } as const;
-/** A string that was not named for so long makes room for another. */
+/** A string that was not named for this long makes room for another. */
 const UNUSED_MS = 60_000;
 /** After this its connections are closed. */
 const CLOSE_AFTER_MS = 10 * 60_000;

@@ -16,7 +16,7 @@ export function frameHeaderLength(transport: SpTransport): number {
   return transport === "ipc" ? lengthBytes + 1 : lengthBytes;
 }
 
-/** Writes the header for a message of `length` bytes at `offset`; returns the offset behind it. */
+/** Writes the header for a message of `length` bytes at `offset`; returns the offset after it. */
 export function writeFrameHeader(target: Buffer, offset: number, length: number, transport: SpTransport): number {
   let at = offset;
   if (transport === "ipc") target[at++] = ipcInline;

@@ -42,7 +42,7 @@ export class HandshakeDecoder {
   }
 
   /**
-   * Returns the bytes behind the handshake when it is complete, `undefined` while it is not; not to be called again
+   * Returns the bytes after the handshake when it is complete, `undefined` while it is not; not to be called again
    * after that. Throws `ERR_SP_HANDSHAKE` at the first byte that is not SP's, `ERR_SP_PEER_PROTOCOL` for a peer of
    * another type. The last two bytes are reserved and, as in nanomsg, not looked at.
    */

@@ -167,7 +167,7 @@ export class NotificationEncoder {
       : this.#encode(notification).length;
   }
 
-  /** Writes it at `offset` and returns the offset behind it; there must be room for `encodedLength` bytes. */
+  /** Writes it at `offset` and returns the offset after it; there must be room for `encodedLength` bytes. */
   write(target: Buffer, offset: number, notification: Notification): number {
     if (notification.type === "NewMail") return this.#newMail.write(target, offset, notification);
     const payload = this.#encode(notification);

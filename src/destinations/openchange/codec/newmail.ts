@@ -53,7 +53,7 @@ export class NewMailEncoder {
   }
 
   /**
-   * Writes it at `offset` and returns the offset behind it. The target must have room for `encodedLength` bytes.
+   * Writes it at `offset` and returns the offset after it. The target must have room for `encodedLength` bytes.
    * `ERR_CHARSET` when the dos charset lacks a character, `ERR_SEPARATOR` when the separator is not one byte; then
    * nothing useful is at `offset`.
    */
