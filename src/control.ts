@@ -2,12 +2,15 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { join } from "node:path";
 import * as v from "valibot";
+import { parseEventId, type EventPlace } from "./delivery/event-id.ts";
+import type { RecentOutcome } from "./delivery/recent-outcomes.ts";
 import type { DestinationState } from "./delivery/state.ts";
 import { OcnotifyError } from "./errors.ts";
 import { Problem } from "./http/problem.ts";
 import type { Route } from "./http/router.ts";
 import { serveOnSocket } from "./http/server.ts";
 import type { Logger } from "./log.ts";
+import { json, shortened } from "./printable.ts";
 import { STATUS_PATH, STATUS_SOCKET, type Status } from "./status.ts";
 
 /** The socket in the state directory at which only the daemon's user, and root, may change what the daemon does. */
@@ -16,6 +19,8 @@ export const ADMIN_SOCKET = "admin.sock";
 /** What can be asked of a daemon, and done to it. */
 export interface Control {
   status(): Status;
+  /** What became of an event at each destination. */
+  outcomesOf(event: EventPlace): Readonly<Record<string, RecentOutcome | undefined>>;
   /** @param by who wants it, if that is known */
   pause(destination: string, by: string | undefined): Promise<DestinationState>;
   resume(destination: string): Promise<DestinationState>;
@@ -55,9 +60,30 @@ export async function serveControl(stateDirectory: string, control: Control, log
 function routesTo(control: Control): Route[] {
   return [
     { method: "GET", path: STATUS_PATH, handle: () => control.status() },
+    { method: "GET", path: "/v1/events/:id", handle: ({ parameters: { id = "" } }) => outcomesOf(id, control) },
     act("pause", async (name, body) => await control.pause(name, checked(body).by)),
     act("resume", async (name) => await control.resume(name)),
   ];
+}
+
+/** @throws Problem for what is no id, or another host's */
+function outcomesOf(id: string, control: Control): object {
+  const place = parseEventId(id);
+  if (place === undefined) throw new Problem(400, "ERR_EVENT_ID", `${json(shortened(id, 64))} is no id of an event`);
+  const { host } = control.status();
+  if (place.host !== host) {
+    throw new Problem(404, "ERR_OTHER_HOST", `the event is of host ${place.host}, and this one is ${host}`);
+  }
+  const destinations = Object.entries(control.outcomesOf(place)).map(([name, found]) => [name, described(found)]);
+  return { id, destinations: Object.fromEntries(destinations) as object };
+}
+
+function described(found: RecentOutcome | undefined): object {
+  if (found === undefined) return { outcome: "unknown" };
+  const { outcome, atMs } = found;
+  return atMs === undefined
+    ? { outcome }
+    : { outcome, at: new Date(Date.now() - (performance.now() - atMs)).toISOString() };
 }
 
 function act(verb: string, handle: (destination: string, body: unknown) => Promise<DestinationState>): Route {

@@ -95,7 +95,12 @@ async function startLocked(config: Config, log: Logger, load: LoadKinds): Promis
   });
   const server = await serveControl(
     config.state_directory,
-    { status, pause: (name, by) => deliveries.pause(name, by), resume: (name) => deliveries.resume(name) },
+    {
+      status,
+      outcomesOf: (event) => deliveries.outcomesOf(event),
+      pause: (name, by) => deliveries.pause(name, by),
+      resume: (name) => deliveries.resume(name),
+    },
     log,
   );
   try {

@@ -1,6 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 import type { DeliveryStatus } from "./delivery/delivery.ts";
+import type { EventPlace } from "./delivery/event-id.ts";
 import { IdleDelivery } from "./delivery/idle-delivery.ts";
+import type { RecentOutcome } from "./delivery/recent-outcomes.ts";
 import type { DestinationState } from "./delivery/state.ts";
 import { OcnotifyError } from "./errors.ts";
 import type { Segment } from "./journal/segment.ts";
@@ -110,6 +112,11 @@ export class Deliveries {
     if (this.#changing) return false;
     for (const { delivery } of this.#made.values()) if (!delivery.isPast(segment)) return false;
     return true;
+  }
+
+  /** What became of an event at each, as far as it is known. */
+  outcomesOf(event: EventPlace): Record<string, RecentOutcome | undefined> {
+    return Object.fromEntries(Array.from(this.#made, ([name, { delivery }]) => [name, delivery.outcomeOf(event)]));
   }
 
   status(): Record<string, DeliveryStatus> {

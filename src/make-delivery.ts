@@ -64,11 +64,11 @@ export async function makeDelivery(name: string, configured: Configured, context
     return { name, written, maxConnections, log, delivery };
   }
   const filter = settingsOf(commonOptions, written);
-  const wants = eventFilter(filter);
+  const filteredBy = eventFilter(filter);
   const wantsService = filter.services !== undefined;
   try {
     const delivery = await Delivery.start(
-      { name, hostId: context.hostId, type, cursorFile: file, wants, wantsService, wholeRecords, startsAt },
+      { name, hostId: context.hostId, type, cursorFile: file, filteredBy, wantsService, wholeRecords, startsAt },
       context.directory,
       (answers) => kind.create(settingsOf(allOptions(kind), written), { name, answers, log, maxConnections }),
       log,

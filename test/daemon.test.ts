@@ -717,6 +717,41 @@ describe("the daemon", { concurrency: 4 }, () => {
     );
   });
 
+  test("says what became of an event, by its id", async (t) => {
+    const w = await world(t);
+    const peer = await w.receiver("jdoe");
+    await w.start({ users: ["jdoe", "nobody"] });
+    const ts = Date.now() * 1_000;
+    const written = ["jdoe", "anna", "nobody"].map((user) => ({ ts, user }));
+    w.workspace.write(...written);
+    await received(peer, 1);
+    await w.allDone();
+    const segment = readdirSync(w.workspace.journal).find((name) => name.endsWith(".ndjson")) ?? "";
+    const lines = readFileSync(join(w.workspace.journal, segment), "utf8").split("\n");
+    const [bucket, uid] = segment.split(".");
+    const { host } = await askStatus(w.workspace.stateDir);
+    const ask = async (id: string): Promise<{ status: number; body: unknown }> =>
+      await askSocket(join(w.workspace.stateDir, "status.sock"), "GET", `/v1/events/${id}`, { timeoutMs: PATIENCE_MS });
+    let offset = 0;
+    for (const [index, outcome] of ["notified", "filtered: users", "nobody"].entries()) {
+      const id = `${host}_${bucket}_${uid}_${offset}_${ts.toString(36)}`;
+      const { status, body } = await ask(id);
+      const { destinations } = body as { destinations: Record<string, { outcome: string; at: string }> };
+      assert.deepEqual([status, destinations["openchange"]?.outcome], [200, outcome]);
+      assert.ok(Math.abs(Date.parse(destinations["openchange"]?.at ?? "") - Date.now()) < 60_000);
+      offset += Buffer.byteLength(`${lines[index]}\n`);
+    }
+    const unknown = await ask(`${host}_1_2_3_4`);
+    assert.deepEqual(unknown.body, { id: `${host}_1_2_3_4`, destinations: { openchange: { outcome: "unknown" } } });
+    for (const [id, status, code] of [
+      ["nonsense", 400, "ERR_EVENT_ID"],
+      ["other_1_2_3_4", 404, "ERR_OTHER_HOST"],
+    ] as const) {
+      const { status: answered, body } = await ask(id);
+      assert.deepEqual([answered, (body as { code: string }).code], [status, code]);
+    }
+  });
+
   test("sees a daemon of an older version, which sends its status to everybody who connects", async (t) => {
     const w = await world(t);
     const { journal, folder } = w.workspace;

@@ -52,8 +52,10 @@ export function addTail(program: Command): void {
       const found = new Map(Array.from(directory.segments.values(), (segment) => [segment, segment.size]));
       const since = options.since === undefined ? Infinity : (Date.now() - options.since) * 1_000;
       const isWanted = ({ stretch, offset, event }: EventRecord): boolean =>
-        event !== undefined && (event.ts >= since || offset >= (found.get(stretch.segment) ?? 0)) && wants(event);
-      const wants = eventFilter({ events: options.event, users: options.user, mailboxes: options.mailbox });
+        event !== undefined &&
+        (event.ts >= since || offset >= (found.get(stretch.segment) ?? 0)) &&
+        filteredBy(event) === undefined;
+      const filteredBy = eventFilter({ events: options.event, users: options.user, mailboxes: options.mailbox });
       const tail = new Tail(directory, undefined, () => print(), log);
       const print = (): void => {
         while (tail.behind) {

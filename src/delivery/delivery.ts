@@ -1,4 +1,5 @@
-import { eventId } from "./event-id.ts";
+import { RecentOutcomes, type RecentOutcome } from "./recent-outcomes.ts";
+import { eventId, type EventPlace } from "./event-id.ts";
 import type {
   Answers,
   Destination,
@@ -41,9 +42,9 @@ export interface DeliverySettings {
   /** The kind of the destination, for the status. */
   readonly type: string;
   readonly cursorFile: string;
-  /** Which events the destination is given; the others are answered at once. */
-  readonly wants: (event: MailboxEvent) => boolean;
-  /** Whether `wants` looks at the service of an event, which is otherwise left out. */
+  /** Which filter leaves an event out, which is then answered at once; undefined for what the destination is given. */
+  readonly filteredBy: (event: MailboxEvent) => string | undefined;
+  /** Whether `filteredBy` looks at the service of an event, which is otherwise left out. */
   readonly wantsService?: boolean;
   /** Whether the destination gets each field that was recorded, and not only those that the scanner keeps. */
   readonly wholeRecords: boolean;
@@ -92,6 +93,7 @@ export class Delivery implements Answers {
   #saveTimer: NodeJS.Timeout | undefined;
   #saveTook = 0;
   #stopped = false;
+  readonly #recent = new RecentOutcomes();
   #state = delivering();
 
   private constructor(
@@ -140,10 +142,24 @@ export class Delivery implements Answers {
     stretchOf(place).split(index, answers);
   }
 
-  done(place: Place, index: number, outcome: Outcome): void {
+  done(place: Place, index: number, outcome: Exclude<Outcome, "dropped">): void {
+    this.#answered(stretchOf(place), index, outcome);
+  }
+
+  dropped(place: Place, index: number, reason: string): void {
     const stretch = stretchOf(place);
-    if (outcome === "dropped") stretch.drop(index);
-    this.#answered(stretch, index, outcome);
+    stretch.drop(index, reason);
+    this.#answered(stretch, index, "dropped");
+  }
+
+  /**
+   * What became of an event: its outcome, with the time, or that it waits or is not read. Undefined for what is not remembered.
+   */
+  outcomeOf({ bucket, uid, offset }: EventPlace): RecentOutcome | undefined {
+    // Several segments may have that beginning: those of processes that found the usual name taken.
+    const prefix = `${bucket}.${uid}.`;
+    const outcome = this.#tail.whereIs(prefix, offset);
+    return outcome === undefined ? this.#recent.of(prefix, offset) : { outcome, atMs: undefined };
   }
 
   park(given: GivenRecord): void {
@@ -230,8 +246,9 @@ export class Delivery implements Answers {
     else if (this.#hasRoom(ROOM_FOR_NEW)) this.#tail.readNew(records);
     this.#inMemory += records.length;
     const wanted = records.filter((record) => {
-      if (record.event !== undefined && this.#settings.wants(record.event)) return true;
-      this.#answered(record.stretch, record.index, "filtered");
+      const filteredBy = record.event === undefined ? "" : this.#settings.filteredBy(record.event);
+      if (filteredBy === undefined) return true;
+      this.#answered(record.stretch, record.index, "filtered", filteredBy);
       return false;
     });
     if (wanted.length > 0) this.destination.deliver(wanted);
@@ -239,10 +256,15 @@ export class Delivery implements Answers {
     if (takesBacklog && this.#tail.behind) this.#wake();
   }
 
-  #answered(stretch: Stretch, index: number, outcome: Outcome | "filtered"): void {
+  #answered(stretch: Stretch, index: number, outcome: Outcome | "filtered", reason = ""): void {
+    const line = stretch.lineOf(index);
     if (this.#tail.answer(stretch, index)) {
       if (stretch.unload(index)) this.#inMemory--;
-      this.#outcomes[stretch.isDropped(index) ? "dropped" : outcome]++;
+      const isDropped = stretch.isDropped(index);
+      this.#outcomes[isDropped ? "dropped" : outcome]++;
+      const why = isDropped ? stretch.dropReason(index) : reason;
+      const what = why === "" ? outcome : `${isDropped ? "dropped" : outcome}: ${why}`;
+      this.#recent.add(stretch.segment.name, line, what, performance.now());
     }
     this.#saveSoon();
     if (this.#tail.behind) this.#wake();

@@ -40,10 +40,12 @@ export interface Answers {
   /** An event will be answered this many times, once for each who is to be notified; without this, once. */
   split(stretch: Place, index: number, answers: number): void;
   /**
-   * One who was to be notified has been, or was given up for good. After the last answer of a record nothing of it is kept. Of
-   * several answers, one that is `dropped` is the record's outcome.
+   * One who was to be notified has been. After the last answer of a record nothing of it is kept. Of several answers, one that is
+   * `dropped` is the record's outcome.
    */
-  done(stretch: Place, index: number, outcome: Outcome): void;
+  done(stretch: Place, index: number, outcome: Exclude<Outcome, "dropped">): void;
+  /** The same, for one that was given up: why, a reason of the kind. */
+  dropped(stretch: Place, index: number, reason: string): void;
   /** Puts the event away: it will not be needed soon. */
   park(record: EventRecord): void;
   /** The event, read from the journal again if it was put away. */

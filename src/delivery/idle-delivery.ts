@@ -3,7 +3,9 @@ import type { Segment } from "../journal/segment.ts";
 import { Tail } from "../journal/tail.ts";
 import type { Logger } from "../log.ts";
 import { lagRecords, type DeliverySettings, type DeliveryStatus } from "./delivery.ts";
+import type { EventPlace } from "./event-id.ts";
 import { firstCursor } from "./first-cursor.ts";
+import type { RecentOutcome } from "./recent-outcomes.ts";
 import type { DestinationState } from "./state.ts";
 
 /**
@@ -34,6 +36,12 @@ export class IdleDelivery {
 
   isPast(segment: Segment): boolean {
     return this.#tail.isPast(segment);
+  }
+
+  /** What has yet to be read; what was read before is not remembered. */
+  outcomeOf({ bucket, uid, offset }: EventPlace): RecentOutcome | undefined {
+    const outcome = this.#tail.whereIs(`${bucket}.${uid}.`, offset);
+    return outcome && { outcome, atMs: undefined };
   }
 
   status(): DeliveryStatus {

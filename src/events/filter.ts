@@ -13,19 +13,25 @@ export interface Filter {
 }
 
 /**
- * Whether an event passes a filter. It is judged by the mailbox of which receivers would be notified: after a move, a
+ * Which of the filters leaves an event out; undefined when it passes all. It is judged by the mailbox of which receivers would be notified: after a move, a
  * copy or a rename the one that is named then, never the one before.
  */
-export function eventFilter({ events, users, mailboxes, services }: Filter): (event: MailboxEvent) => boolean {
+export function eventFilter({
+  events,
+  users,
+  mailboxes,
+  services,
+}: Filter): (event: MailboxEvent) => keyof Filter | undefined {
   const wantsEvent = events && listed(events);
   const wantsUser = users && listed(users.map((user) => user.toLowerCase()));
   const wantsMailbox = mailboxes && listed(mailboxes);
   const wantsService = services && listed(services);
-  return (event) =>
-    (wantsEvent?.(event.event) ?? true) &&
-    (wantsUser?.(event.user.toLowerCase()) ?? true) &&
-    (wantsMailbox?.(event.mailbox) ?? true) &&
-    (wantsService?.(event.service ?? "") ?? true);
+  return (event) => {
+    if (wantsEvent?.(event.event) === false) return "events";
+    if (wantsUser?.(event.user.toLowerCase()) === false) return "users";
+    if (wantsMailbox?.(event.mailbox) === false) return "mailboxes";
+    return wantsService?.(event.service ?? "") === false ? "services" : undefined;
+  };
 }
 
 function listed(entries: readonly string[]): (text: string) => boolean {

@@ -111,6 +111,13 @@ export class Progress implements Origin {
     return this.readAt >= this.segment.size || this.tornAt === this.segment.size;
   }
 
+  /** Whether the record that begins there, in bytes from the segment's beginning, was read and has an answer to come. */
+  isOpenAt(offset: number): boolean {
+    for (const stretch of this.unanswered) if (stretch.isOpenAt(offset)) return true;
+    for (const { stretches } of this.#taken) if (stretches.some((stretch) => stretch.isOpenAt(offset))) return true;
+    return false;
+  }
+
   /** @returns whether that was the record's last answer */
   answer(stretch: Stretch, index: number): boolean {
     if (!stretch.answer(index)) return false;

@@ -84,6 +84,7 @@ export class Stretch {
   /** One bit for each record whose event is in memory, and for each that was given up for one receiver at least. */
   #loaded = 0;
   #dropped = 0;
+  #dropReasons: Map<number, string> | undefined;
   /** For records that need more than one: how many beyond it. */
   #further: Map<number, number> | undefined;
   /** Where the first line begins and the last one ends, in bytes from the segment's beginning. */
@@ -175,9 +176,29 @@ export class Stretch {
     return this.#startOf(starts, index + 1) - this.#startOf(starts, index);
   }
 
-  /** The record is given up for one receiver. */
-  drop(index: number): void {
+  /** The record is given up for one receiver, for this reason. */
+  drop(index: number, reason: string): void {
     this.#dropped |= 1 << index;
+    this.#dropReasons ??= new Map();
+    this.#dropReasons.set(index, reason);
+  }
+
+  /** Why the record was given up for a receiver, the last such reason. */
+  dropReason(index: number): string {
+    return this.#dropReasons?.get(index) ?? "";
+  }
+
+  /** Where the line of a record begins that has an answer to come, in bytes from the segment's beginning. */
+  lineOf(index: number): number {
+    return this.#starts === undefined ? this.#from : this.#startOf(this.#starts, index);
+  }
+
+  /** Whether the line of a record that has an answer to come begins there. */
+  isOpenAt(offset: number): boolean {
+    for (let index = 0; index < this.#records; index++) {
+      if ((this.#open & (1 << index)) !== 0 && this.lineOf(index) === offset) return true;
+    }
+    return false;
   }
 
   /** Whether the record was given up for one receiver at least. */

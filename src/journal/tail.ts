@@ -241,6 +241,19 @@ export class Tail {
     return this.#progress.get(segment)?.past ?? (segment.size === 0 && !segment.gone);
   }
 
+  /**
+   * Whether the record that begins there waits, or has yet to be read; undefined when neither, or nobody knows.
+   * @param prefix what the name of its segment begins with
+   */
+  whereIs(prefix: string, offset: number): "waiting" | "unread" | undefined {
+    for (const [segment, progress] of this.#progress) {
+      if (!segment.name.startsWith(prefix) || offset >= segment.size) continue;
+      if (progress.isOpenAt(offset)) return "waiting";
+      if (offset >= progress.readAt) return "unread";
+    }
+    return undefined;
+  }
+
   /** Resolves when whom segments speak for has been asked of the system, as far as what has been read needs it. */
   settled(): Promise<void> {
     return this.#trust.settled();

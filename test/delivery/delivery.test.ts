@@ -8,7 +8,7 @@ import type { Answers, Destination, EventRecord } from "../../src/delivery/desti
 import { parseRecord, type MailboxEvent } from "../../src/events/event.ts";
 import type { JournalDirectory } from "../../src/journal/directory.ts";
 import { FakeDestination } from "../helpers/fake-destination.ts";
-import { line, segmentName, TestJournal } from "../helpers/journal.ts";
+import { line, OWN_UID, segmentName, TestJournal } from "../helpers/journal.ts";
 import { anyRecord } from "../helpers/records.ts";
 import { waitFor } from "../helpers/wait.ts";
 
@@ -55,7 +55,7 @@ async function start(
     hostId: "mx1",
     type: "fake",
     cursorFile,
-    wants,
+    filteredBy: (event: MailboxEvent) => (wants(event) ? undefined : "users"),
     wholeRecords,
     startsAt: "oldest" as const,
   };
@@ -290,6 +290,34 @@ describe("a delivery", () => {
     assert.deepEqual(delivery.status().outcomes, wanted);
     destination.answer(fourth, "notified");
     assert.deepEqual(delivery.status().outcomes, { ...wanted, notified: 1, waiting: 0 });
+  });
+
+  it("knows what became of each record: that it waits, its outcome and why, and nothing of what is not there", async () => {
+    write(6, 0, SECOND);
+    const { delivery, destination } = await start((event) => event.user !== "u5");
+    await given(destination, 5);
+    const [first, second, third] = destination.given as [EventRecord, EventRecord, EventRecord];
+    const of = (offset: number): string | undefined => {
+      const place = { host: "mx1", bucket: 100, uid: OWN_UID, offset, tsUs: 0 };
+      return delivery.outcomeOf(place)?.outcome;
+    };
+    const offsets = destination.given.map(({ offset }) => offset);
+    assert.deepEqual(
+      offsets.map(of),
+      Array.from({ length: 5 }, () => "waiting"),
+    );
+    destination.answers.split(second.stretch, second.index, 2);
+    destination.answers.dropped(second.stretch, second.index, "expired");
+    assert.equal(of(second.offset), "waiting", "one answer is to come");
+    destination.answer(second);
+    destination.answer(first, "nobody");
+    destination.answer(third);
+    assert.deepEqual(offsets.slice(0, 4).map(of), ["nobody", "dropped: expired", "notified", "waiting"]);
+    const [last = 0] = offsets.slice(-1);
+    const sixth = last + Buffer.byteLength(line({ user: "u4", ts: 4 * SECOND }));
+    assert.equal(of(sixth), "filtered: users");
+    assert.equal(of(first.offset + 1), undefined);
+    assert.equal(of(1_000_000), undefined);
   });
 
   it("goes on reading when enough of what is in memory was put away, though nothing was answered", async () => {

@@ -2,11 +2,17 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import type { MailboxEvent } from "../../src/events/event.ts";
-import { eventFilter } from "../../src/events/filter.ts";
+import { eventFilter as filteredBy, type Filter } from "../../src/events/filter.ts";
 
 function event(fields: Record<string, unknown> = {}): MailboxEvent {
   const whole = { ts: 1, event: "MessageNew", user: "jdoe@example.com", mailbox: "INBOX", sep: "/", ...fields };
   return whole as unknown as MailboxEvent;
+}
+
+/** Whether an event passes the filter. */
+function eventFilter(filter: Filter): (event: MailboxEvent) => boolean {
+  const leavesOut = filteredBy(filter);
+  return (each) => leavesOut(each) === undefined;
 }
 
 function mailboxes(...globs: string[]): (mailbox: string) => boolean {
@@ -35,6 +41,20 @@ describe("a filter", () => {
     assert.ok(!eventFilter({ users: [] })(event()));
     assert.ok(!eventFilter({ mailboxes: [] })(event()));
     assert.ok(!eventFilter({ services: [] })(event({ service: "lmtp" })));
+  });
+
+  it("says which of its lists leaves an event out, the first of them", () => {
+    const leavesOut = filteredBy({
+      events: ["MessageNew"],
+      users: ["jdoe@*"],
+      mailboxes: ["INBOX"],
+      services: ["lmtp"],
+    });
+    assert.equal(leavesOut(event({ service: "lmtp" })), undefined);
+    assert.equal(leavesOut(event({ service: "imap" })), "services");
+    assert.equal(leavesOut(event({ service: "imap", mailbox: "Trash" })), "mailboxes");
+    assert.equal(leavesOut(event({ user: "anna", mailbox: "Trash" })), "users");
+    assert.equal(leavesOut(event({ event: "FlagsSet", user: "anna" })), "events");
   });
 
   it("wants every condition met", () => {

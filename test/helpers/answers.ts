@@ -8,6 +8,7 @@ export function answersOf(expected: Partial<Answers>): Answers {
   return {
     split: unexpected,
     done: unexpected,
+    dropped: unexpected,
     park: unexpected,
     load: unexpected,
     idOf: unexpected,

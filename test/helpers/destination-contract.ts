@@ -62,7 +62,7 @@ class Site {
         hostId: "mx1",
         type: kind.type,
         cursorFile: this.#cursorFile,
-        wants: () => true,
+        filteredBy: () => undefined,
         wholeRecords: kind.wholeRecords,
         startsAt: kind.startsAt,
       },

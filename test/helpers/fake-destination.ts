@@ -38,7 +38,8 @@ export class FakeDestination implements Destination {
   }
 
   answer({ stretch, index }: EventRecord, outcome: Outcome = "notified"): void {
-    this.answers.done(stretch, index, outcome);
+    if (outcome === "dropped") this.answers.dropped(stretch, index, "test");
+    else this.answers.done(stretch, index, outcome);
   }
 
   get places(): string[] {

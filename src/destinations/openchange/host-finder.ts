@@ -78,8 +78,7 @@ export class HostFinder {
       route = this.#routes.of(event, writer, nowMs);
     } catch (error) {
       this.#faults.badResolver(event, writer, error as Error);
-      this.#ledger.count("bad-resolver", 1);
-      this.#ledger.answer(record, "dropped");
+      this.#ledger.dropRecord(record, "bad-resolver");
       return;
     }
     const job: Job = { record, route, unencoded: 0 };
@@ -127,8 +126,7 @@ export class HostFinder {
   #undecodable(route: Route, jobs: readonly Job[], error: Error): void {
     this.#lookedUp(jobs.length);
     this.#faults.badRecord(route, jobs[0]?.record.stretch.writer, error);
-    this.#ledger.count("bad-record", jobs.length);
-    for (const job of jobs) this.#ledger.answer(job.record, "dropped");
+    for (const job of jobs) this.#ledger.dropRecord(job.record, "bad-record");
   }
 
   #failed(lookups: Lookups, error: Error): void {
@@ -155,8 +153,7 @@ export class HostFinder {
   #giveUp({ server }: Lookups, jobs: readonly Job[], why: string): void {
     if (jobs.length === 0) return;
     this.#faults.givenUp(server.name, jobs.length, "expired", why);
-    this.#ledger.count("expired", jobs.length);
     this.#lookedUp(jobs.length);
-    for (const job of jobs) this.#ledger.answer(job.record, "dropped");
+    for (const job of jobs) this.#ledger.dropRecord(job.record, "expired");
   }
 }

@@ -100,8 +100,7 @@ export class Hosts {
     const share = this.#share(writer);
     if (share !== undefined && writer.pending + hosts.length > MAX_NOTIFICATIONS) {
       this.#faults.tooMany(share.uid, `more than ${MAX_NOTIFICATIONS} notifications that wait for hosts`);
-      this.#ledger.count("overflow", hosts.length);
-      this.#ledger.answer(record, "dropped");
+      this.#ledger.dropRecord(record, "overflow", hosts.length);
       return;
     }
     this.#ledger.expect(job, hosts.length);

@@ -48,7 +48,7 @@ export class Ledger {
     this.count(reason, 1);
     this.encoded(job);
     this.#unsettled--;
-    this.#answers.done(stretch, index, "dropped");
+    this.#answers.dropped(stretch, index, reason);
   }
 
   /** One host less for which the job's event is needed. */
@@ -63,8 +63,14 @@ export class Ledger {
   }
 
   /** The record is answered without any host. */
-  answer({ stretch, index }: EventRecord, outcome: Outcome): void {
+  answer({ stretch, index }: EventRecord, outcome: Exclude<Outcome, "dropped">): void {
     this.#answers.done(stretch, index, outcome);
+  }
+
+  /** The record is given up, before any host of it is known. */
+  dropRecord({ stretch, index }: EventRecord, reason: DropReason, notifications = 1): void {
+    this.count(reason, notifications);
+    this.#answers.dropped(stretch, index, reason);
   }
 
   /** Counts notifications that are given up, or would have been made. */

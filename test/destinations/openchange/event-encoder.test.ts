@@ -12,7 +12,7 @@ import { collectLog, line, noSegment, writerOf, type LogLine } from "../../helpe
 import { answersOf } from "../../helpers/answers.ts";
 
 const TIME_TO_LIVE_MS = 60_000;
-const REPORTS = { split() {}, done() {}, park() {}, resume() {} };
+const REPORTS = { split() {}, done() {}, dropped() {}, park() {}, resume() {} };
 
 let lines: LogLine[];
 let ledger: Ledger;

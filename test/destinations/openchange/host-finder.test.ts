@@ -51,7 +51,11 @@ async function site(t: TestContext, answer: (socket: Socket, key: string) => voi
   let rooms = 0;
   let parked = 0;
   const ledger = new Ledger(
-    answersOf({ done: (_stretch, _index, outcome) => outcomes.push(outcome), park: () => parked++ }),
+    answersOf({
+      done: (_stretch, _index, outcome) => outcomes.push(outcome),
+      dropped: () => outcomes.push("dropped"),
+      park: () => parked++,
+    }),
   );
   const { log, lines } = collectLog();
   const finder = new HostFinder(

@@ -30,7 +30,12 @@ function site(t: TestContext, settings: Partial<HostsSettings> = {}): Site {
   const removed: string[] = [];
   const { log, lines } = collectLog();
   const ledger = new Ledger(
-    answersOf({ split() {}, done: (_stretch, _index, outcome) => outcomes.push(outcome), park() {} }),
+    answersOf({
+      split() {},
+      done: (_stretch, _index, outcome) => outcomes.push(outcome),
+      dropped: () => outcomes.push("dropped"),
+      park() {},
+    }),
   );
   const encoder: JobEncoder = {
     notifications: ({ route }) =>

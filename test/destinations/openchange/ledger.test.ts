@@ -15,6 +15,7 @@ beforeEach(() => {
     answersOf({
       split: (_, index, answers) => said.push(`split ${index} ${answers}`),
       done: (_, index, outcome) => said.push(`done ${index} ${outcome}`),
+      dropped: (_, index, reason) => said.push(`dropped ${index} ${reason}`),
       park: ({ index }) => said.push(`park ${index}`),
     }),
   );
@@ -33,7 +34,7 @@ describe("a job", () => {
     assert.equal(ledger.unsettled, 3);
     ledger.encoded(job);
     ledger.dropJob(job, "expired");
-    assert.deepEqual(said, ["split 7 3", "done 7 dropped"]);
+    assert.deepEqual(said, ["split 7 3", "dropped 7 expired"]);
     ledger.encoded(job);
     assert.equal(said.at(-1), "park 7");
     const builder = new ChunkBuilder([]);
@@ -50,8 +51,9 @@ describe("a job", () => {
     ledger.expect(jobOf(1), 1);
     assert.deepEqual(said, []);
     ledger.answer(jobOf(2).record, "nobody");
-    ledger.answer(jobOf(3).record, "dropped");
-    assert.deepEqual(said, ["done 2 nobody", "done 3 dropped"]);
+    ledger.dropRecord(jobOf(3).record, "overflow", 5);
+    assert.deepEqual(said, ["done 2 nobody", "dropped 3 overflow"]);
+    assert.deepEqual(ledger.dropped, { overflow: 5 });
     assert.equal(ledger.unsettled, 1);
   });
 });
