@@ -54,7 +54,7 @@ test("make install puts a program that runs, and everything beside it, below PRE
     assert.equal(said.trim(), `${ours} (Node.js ${node})`);
     const unit = readFileSync(join(folder, "opt/ocnotify/lib/systemd/system/ocnotify.service"), "utf8");
     assert.match(unit, /^ExecStart=\/opt\/ocnotify\/bin\/ocnotify run$/m);
-    assert.match(unit, /^Type=notify$[^]*^ExecReload=\/bin\/kill -HUP \$MAINPID$/m);
+    assert.match(unit, /^Type=notify$[^]*^ExecReload=\/bin\/sh -c "kill -HUP \$MAINPID"$/m);
 
     make("uninstall", `DESTDIR=${folder}`, "PREFIX=/opt/ocnotify");
     assert.deepEqual(filesBelow(folder), ["etc/ocnotify/ocnotify.yaml"]);
