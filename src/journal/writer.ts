@@ -15,6 +15,7 @@ export class Writer {
   readonly #onRoom: (uid: number) => void;
   /** Segments of it that are known. */
   segments = 0;
+  #trusted = false;
   #pending = 0;
 
   /** @param onRoom called when there is room again after there was none */
@@ -31,7 +32,9 @@ export class Writer {
 
   /** Whether it speaks for every user, and so may use all there is. */
   get trusted(): boolean {
-    return this.#owners.speaksForAll(this.uid);
+    // Asked several times for each record. Who is trusted stays so until the daemon ends.
+    this.#trusted ||= this.#owners.speaksForAll(this.uid);
+    return this.#trusted;
   }
 
   /** How many records may be read now. */
