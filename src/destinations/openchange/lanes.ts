@@ -79,7 +79,7 @@ export class Lanes {
 
   /** Whether an earlier job of the same user is set aside. */
   isAside({ route }: Job): boolean {
-    return this.#asideRoutes.has(route);
+    return this.#asideRoutes.size > 0 && this.#asideRoutes.has(route);
   }
 
   /** Puts what was set aside before the others again. */
