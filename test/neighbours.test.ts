@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { createServer, type Socket } from "node:net";
 import { once } from "node:events";
 import { describe, test, type TestContext } from "node:test";
 import { Resolver } from "../src/index.ts";
+import { askStatus } from "../src/status.ts";
 import { encodeHandshake } from "../src/protocols/sp/handshake.ts";
 import { NOT_ROOT, STRANGE_UID } from "./helpers/journal.ts";
 import { startMemcached, type TestMemcached } from "./helpers/memcached.ts";
@@ -12,7 +15,7 @@ import { makeWorkspace, startDaemon, type RunningDaemon } from "./helpers/ocnoti
 import { freePort } from "./helpers/ports.ts";
 import { waitFor } from "./helpers/wait.ts";
 import { destinationStatus, type OpenChangeStatus } from "./helpers/status.ts";
-import { appendAs } from "./helpers/segments.ts";
+import { appendAs, bucketAt, segmentName } from "./helpers/segments.ts";
 
 /** Users of the system: each speaks for himself alone. */
 const USERS = { mallory: STRANGE_UID, anna: STRANGE_UID + 1, bob: STRANGE_UID + 2 } as const;
@@ -30,6 +33,8 @@ interface World {
   /** A mail to each of these, who must be told of it however long the others wait. */
   readonly tells: (...users: (User | "jdoe")[]) => Promise<void>;
   readonly status: () => Promise<OpenChangeStatus>;
+  readonly journal: string;
+  readonly stateDir: string;
 }
 
 /** The mail user's jdoe, and anna and bob, are registered at one receiver. */
@@ -72,9 +77,9 @@ async function world(t: TestContext, destination: Record<string, unknown> = {}):
         await waitFor(`${user} to be told`, () => peer.messages.some((bytes) => bytes.includes(mailbox)), PATIENCE_MS);
       }
     },
-    async status() {
-      return await destinationStatus(workspace.stateDir);
-    },
+    status: () => destinationStatus(workspace.stateDir),
+    journal: workspace.journal,
+    stateDir: workspace.stateDir,
   };
 }
 
@@ -149,6 +154,25 @@ describe("a user of the system who writes records of his own", { skip: NOT_ROOT,
     write("jdoe", { user: "jdoe", resolver: memcached.config });
     await waitFor("the others to be told", async () => (await status()).sent === 2, PATIENCE_MS);
     assert.equal(daemon.log().filter(({ msg }) => msg.startsWith("cannot look up user mallory")).length, 1);
+  });
+
+  test("who deletes his segments and begins anew has no further places", async (t) => {
+    const w = await world(t, { resolver: "--SERVER=127.0.0.1:1" });
+    const { port } = w.memcached;
+    for (let round = 1; round <= 6; round++) {
+      const names = [2 * round - 1, 2 * round];
+      w.write("mallory", ...names.map((name) => ({ resolver: `--SERVER=127.0.0.1:${port} --NAMESPACE="n${name}"` })));
+      await waitFor("his records", async () => (await w.status()).done === 2 * round, PATIENCE_MS);
+      rmSync(join(w.journal, segmentName(bucketAt(), USERS.mallory)));
+      await waitFor(
+        "his segment to be gone",
+        async () => (await askStatus(w.stateDir)).journal.segments === 0,
+        PATIENCE_MS,
+      );
+    }
+    w.write("anna", { user: "anna", resolver: w.memcached.config });
+    await waitFor("the other to be told", async () => (await w.status()).sent === 1, PATIENCE_MS);
+    assert.deepEqual((await w.status()).dropped, { "bad-resolver": 10 });
   });
 
   test("with hosts that read nothing has a few connections, and the others theirs", async (t) => {

@@ -20,8 +20,8 @@ export interface FaultyHost {
 /** A memcached, as far as its faults need it. */
 export interface FaultyMemcached {
   readonly server: { readonly name: string };
-  /** The only writer who names it, when that is one who is not trusted. */
-  readonly blamed: Writer | undefined;
+  /** The uid of the only writer who names it, when that is one who is not trusted. */
+  readonly blamed: number | undefined;
 }
 
 /**
@@ -85,8 +85,8 @@ export class Faults {
     );
   }
 
-  memcachedFailed({ server: { name }, blamed: writer }: FaultyMemcached, error: Error, waiting: number): void {
-    if (!this.#once.first(`memcached ${name}`, writer?.uid)) return;
+  memcachedFailed({ server: { name }, blamed: uid }: FaultyMemcached, error: Error, waiting: number): void {
+    if (!this.#once.first(`memcached ${name}`, uid)) return;
     this.#log.warn({ memcached: name, waiting }, `the resolver does not answer, trying again: ${error.message}`);
   }
 
@@ -95,9 +95,9 @@ export class Faults {
   }
 
   /** @param graceMs for how long after a start users are looked up again */
-  memcachedRestarted({ server: { name }, blamed: writer }: FaultyMemcached, agoMs: number, graceMs: number): void {
+  memcachedRestarted({ server: { name }, blamed: uid }: FaultyMemcached, agoMs: number, graceMs: number): void {
     // Called once for each start, and each is logged; but not those of a server that a writer may restart at will.
-    if (writer !== undefined && !this.#once.first(`restarted ${name}`, writer.uid)) return;
+    if (uid !== undefined && !this.#once.first(`restarted ${name}`, uid)) return;
     const ago = Math.round(agoMs / 1_000);
     const left = Math.ceil((graceMs - agoMs) / 1_000);
     this.#log.warn(
@@ -106,8 +106,8 @@ export class Faults {
     );
   }
 
-  memcachedAgeless({ server: { name }, blamed: writer }: FaultyMemcached): void {
-    if (!this.#once.first(`ageless ${name}`, writer?.uid)) return;
+  memcachedAgeless({ server: { name }, blamed: uid }: FaultyMemcached): void {
+    if (!this.#once.first(`ageless ${name}`, uid)) return;
     this.#log.warn(
       { memcached: name },
       "the resolver does not say when it was started (a proxy?): after its restart, whoever is not yet registered again is not told",

@@ -45,7 +45,8 @@ export class Hosts {
   readonly #faults: Faults;
   readonly #endpoints = new Map<string, Endpoint>();
   readonly #endpointEvents: EndpointEvents;
-  readonly #shares = new WeakMap<Writer, Share>();
+  /** By uid: who deletes his segments and begins anew is another `Writer`, and has no further share. */
+  readonly #shares = new Map<number, Share>();
   readonly #unregistered: Unregistered;
   #connections = 0;
   #full = false;
@@ -139,10 +140,10 @@ export class Hosts {
   /** What a writer who is not trusted uses; undefined for one who is. */
   #share(writer: Writer): Share | undefined {
     if (writer.trusted) return undefined;
-    let share = this.#shares.get(writer);
+    let share = this.#shares.get(writer.uid);
     if (share === undefined) {
       share = new Share(writer.uid, this.#settings.maxConnections);
-      this.#shares.set(writer, share);
+      this.#shares.set(writer.uid, share);
     }
     return share;
   }
@@ -150,12 +151,21 @@ export class Hosts {
   #maySend(endpoint: Endpoint, share: Share | undefined, nowMs: number): boolean {
     if (endpoint.common) return true;
     if (share === undefined) {
-      serveEverybody(endpoint);
+      endpoint.common = true;
+      this.#release(endpoint);
       return true;
     }
     if (share.use(endpoint, nowMs)) return true;
     this.#faults.tooMany(share.uid, "too many hosts");
     return false;
+  }
+
+  /** The host is no part of anybody's share any more. */
+  #release(endpoint: Endpoint): void {
+    for (const share of endpoint.users) {
+      share.release(endpoint);
+      if (share.unused) this.#shares.delete(share.uid);
+    }
   }
 
   #endpoint(host: string, route: Route, writer: Writer): Endpoint | undefined {
@@ -234,7 +244,7 @@ export class Hosts {
     const keptMs = (this.#settings.removeRefusedAfterMs ?? 0) * 2;
     if (refusedSinceMs !== undefined && performance.now() - refusedSinceMs < keptMs) return;
     this.#endpoints.delete(endpoint.name);
-    for (const share of endpoint.users) share.release(endpoint);
+    this.#release(endpoint);
     this.#faults.hostForgotten(endpoint);
   }
 }
@@ -244,9 +254,4 @@ function isAllowed({ common, users }: Endpoint): boolean {
   if (common) return true;
   for (const share of users) if (share.mayConnect) return true;
   return false;
-}
-
-function serveEverybody(endpoint: Endpoint): void {
-  endpoint.common = true;
-  for (const share of endpoint.users) share.release(endpoint);
 }

@@ -2,7 +2,6 @@ import { Retry } from "../../delivery/retry.ts";
 import { MemcachedError } from "../../protocols/memcached/errors.ts";
 import type { MemcachedServer } from "../../protocols/memcached/server.ts";
 import { Queue } from "../../queue.ts";
-import type { Writer } from "../../delivery/destination.ts";
 import { NOBODY, type HostList, type HostLists } from "./host-lists.ts";
 import { namingUser } from "./resolver.ts";
 import type { Job, LookupQueue, Route } from "./route.ts";
@@ -35,7 +34,7 @@ export interface LookupSettings {
   /** The most keys of one request. */
   readonly batch: number;
   /** The only writer who names the server, when that is one who is not trusted. */
-  readonly blamed: Writer | undefined;
+  readonly blamed: number | undefined;
 }
 
 /** The look-ups for one memcached server: all that come while one request is on its way make the next one. */
@@ -82,7 +81,7 @@ export class Lookups implements LookupQueue {
   }
 
   /** The only writer who names the server, when that is one who is not trusted. */
-  get blamed(): Writer | undefined {
+  get blamed(): number | undefined {
     return this.#settings.blamed;
   }
 

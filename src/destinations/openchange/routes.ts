@@ -126,7 +126,7 @@ export class Routes {
       zone = this.#openNamed(configuration, true);
       this.#pooled.set(configuration, zone);
     }
-    zone.users.set(writer, now);
+    zone.users.set(writer.uid, now);
     return zone;
   }
 
@@ -149,7 +149,7 @@ export class Routes {
   #sweep(now: number): void {
     for (const zones of [this.#named, this.#pooled]) {
       for (const [configuration, zone] of zones) {
-        for (const [writer, usedAt] of zone.users) if (now - usedAt > UNUSED_MS) zone.users.delete(writer);
+        for (const [uid, usedAt] of zone.users) if (now - usedAt > UNUSED_MS) zone.users.delete(uid);
         if (now - zone.usedAt > CLOSE_AFTER_MS) closeIdle(zones, configuration, zone);
       }
     }
@@ -159,7 +159,7 @@ export class Routes {
 const ADVICE = "If Dovecot's configuration says so, name the string in resolvers in ocnotify.yaml too";
 
 function uses(writer: Writer, zone: Zone | undefined, now: number): boolean {
-  const usedAt = zone?.users.get(writer);
+  const usedAt = zone?.users.get(writer.uid);
   return usedAt !== undefined && now - usedAt <= UNUSED_MS;
 }
 

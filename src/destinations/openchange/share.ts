@@ -34,6 +34,11 @@ export class Share {
     this.#maxConnections = Math.min(MAX_CONNECTIONS, Math.ceil(maxConnections * PART_OF_CONNECTIONS));
   }
 
+  /** Whether it has no host. */
+  get unused(): boolean {
+    return this.#hosts.size === 0;
+  }
+
   /** Whether it may have one more connection. If not, those that it does not need any more are closed. */
   get mayConnect(): boolean {
     const open = [...this.#hosts.keys()].filter((host) => host.open);

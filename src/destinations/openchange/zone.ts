@@ -1,7 +1,6 @@
 import type { MailboxEvent } from "../../events/event.ts";
 import { checkKey } from "../../protocols/memcached/key.ts";
 import type { MemcachedServer } from "../../protocols/memcached/server.ts";
-import type { Writer } from "../../delivery/destination.ts";
 import type { Lookups, LookupSettings } from "./lookups.ts";
 import { cnOf, resolverKey, type CnKind, type Resolver } from "./resolver.ts";
 import { Route } from "./route.ts";
@@ -21,8 +20,8 @@ export class Zone implements LookupSettings {
   pooled: boolean;
   /** When a record named it last, in milliseconds of the process's clock. */
   usedAt = 0;
-  /** Who is not trusted and named it, and when last. */
-  readonly users = new Map<Writer, number>();
+  /** By uid: who is not trusted and named it, and when last. A uid may come again as another `Writer`. */
+  readonly users = new Map<number, number>();
   readonly #newLookups: (server: MemcachedServer, settings: LookupSettings) => Lookups;
   readonly #lookups = new Map<MemcachedServer, Lookups>();
   readonly #routes: Readonly<Record<CnKind, Map<string, Route>>> = { username: new Map(), email: new Map() };
@@ -43,7 +42,7 @@ export class Zone implements LookupSettings {
     return this.pooled ? POOLED_BATCH : BATCH;
   }
 
-  get blamed(): Writer | undefined {
+  get blamed(): number | undefined {
     if (!this.pooled || this.users.size !== 1) return undefined;
     const [only] = this.users.keys();
     return only;

@@ -89,10 +89,10 @@ describe("a writer who is not trusted", () => {
     hosts: (n) => faults.hostFailed(hostOf(`tcp://10.0.0.5:${n}`, STRANGE_UID), refused, 1, job),
     "hosts that unregister": (n) => faults.hostUnregistered(hostOf(`tcp://10.0.0.5:${n}`, STRANGE_UID), 1),
     addresses: (n) => faults.badAddress("bad", { cn: "x" } as Route, strange, new Error(`bad ${n}`)),
-    memcacheds: (n) => faults.memcachedFailed({ server: { name: `m${n}` }, blamed: strange }, new Error("down"), 1),
+    memcacheds: (n) => faults.memcachedFailed({ server: { name: `m${n}` }, blamed: strange.uid }, new Error("down"), 1),
     "memcacheds that restart": (n) =>
-      faults.memcachedRestarted({ server: { name: `m${n}` }, blamed: strange }, 1, 30_000),
-    "memcacheds without age": (n) => faults.memcachedAgeless({ server: { name: `m${n}` }, blamed: strange }),
+      faults.memcachedRestarted({ server: { name: `m${n}` }, blamed: strange.uid }, 1, 30_000),
+    "memcacheds without age": (n) => faults.memcachedAgeless({ server: { name: `m${n}` }, blamed: strange.uid }),
     users: (n) => faults.badResolver({ user: `u${n}` } as MailboxEvent, strange, new Error("bad")),
     records: (n) => faults.badRecord({ cn: `u${n}` } as Route, strange, new Error("bad")),
     "records of many hosts": (n) => faults.tooManyHosts({ cn: `u${n}`, hosts: [""] } as unknown as Route, strange, 3),
