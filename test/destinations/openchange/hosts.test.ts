@@ -150,6 +150,8 @@ describe("a job", () => {
     assert.deepEqual(w.ledger.dropped, { overflow: 5 });
     assert.equal(w.ledger.unsettled, 64);
     assert.equal(w.lines.filter(({ uid }) => uid === STRANGE_UID).length, 2);
+    w.send(["ipc:///nowhere/66"], { writer: writerOf(STRANGE_UID) });
+    assert.deepEqual(w.ledger.dropped, { overflow: 6 }, "the same uid, which began anew, has no further hosts");
     w.send(["ipc:///nowhere/65"], { writer: trusted });
     assert.equal(w.ledger.unsettled, 65);
   });
